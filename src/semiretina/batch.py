@@ -1,0 +1,58 @@
+"""What a method sees of the data: one step's photographs, with labels where they are known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Photographs:
+    """One side of a step. Every view holds the same photographs, float [n, 3, h, w] in [0, 1], in the same order."""
+
+    views: Mapping[str, Tensor]  # "plain" as stored, "weak" the paper's augmentation (section 4.5)
+    rows: npt.NDArray[np.int64]  # [n] rows of the split, to name a photograph in an error
+    targets: Mapping[
+        str, Tensor
+    ]  # task -> float [n, outputs] with NaN, or long [n] with -1, where unknown; empty if unlabelled
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step: a labelled side, an unlabelled side, or both. The paper's sampler gives one of the two (section
+    4.3).
+    """
+
+    labeled: Photographs | None = None
+    unlabeled: Photographs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where training stands when a step begins; all counts from zero."""
+
+    stage: int
+    epoch: int
+    step: int  # within the epoch
+    steps: int  # of the epoch
+    update: int  # optimiser updates done in this stage
+    updates: int  # planned in this stage
+    labeled_updates: int  # updates done in this stage that saw labels
+
+    @property
+    def fraction(self) -> float:
+        """The share of the stage that is done, in [0, 1)."""
+        return self.update / self.updates
+
+    def next_step(self) -> "Progress":
+        """After one more step."""
+        return replace(self, step=self.step + 1)
+
+    def next_update(self, *, labeled: bool) -> "Progress":
+        """After one more update of the optimiser, which saw labels or did not."""
+        return replace(self, update=self.update + 1, labeled_updates=self.labeled_updates + labeled)

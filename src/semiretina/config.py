@@ -1,0 +1,289 @@
+"""One experiment as data: a TOML file in, checked whole before anything starts, and TOML out into the run's folder.
+
+Hyper-parameters live here and nowhere else; the command line sets one with `-o stages.1.optimizer.lr=3e-3`. The
+parameters of a model, a method or a source are the keyword arguments of its function, so that `arguments` can check
+names and types against it.
+"""
+
+import difflib
+import inspect
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from semiretina.errors import BadConfig
+from semiretina.records import read_text
+
+T = TypeVar("T")
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Regrade(_Section):
+    """How the grades of one scale are read on another: `grades[old]` is the new grade, -1 where there is none."""
+
+    to: str
+    grades: list[int]
+
+
+class Data(_Section):
+    """Which photographs, how large, and how they are split."""
+
+    manifest: str
+    size: Positive
+    crop: Literal["field-of-view", "none"] = "field-of-view"
+    cache: str = ""  # the pixel cache's folder; "" = $SEMIRETINA_CACHE or the user's cache folder
+    labels: Positive | Literal["all"] = "all"  # budget of training labels; validation labels in proportion
+    test: Share = 0.2
+    val: Share = 0.2
+    by: Literal["patient", "photograph"] = "patient"  # "photograph" is the paper's split, which separates fellow eyes
+    split_seed: int = 0  # draws the test set; the run's seed draws train and val
+    shuffle_labels: bool = False  # a control: training on permuted labels must end at chance
+    regrade: dict[str, Regrade] = {}
+
+
+class Augment(_Section):
+    """Section 4.5: one random affine map and a flip for each photograph."""
+
+    rotation: Annotated[float, Field(ge=0, le=180)] = 15.0  # degrees, uniform in +-rotation
+    scale: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 1.0)  # visible share of the side, uniform
+    flip: bool = True  # horizontal, with probability 1/2
+
+
+class Optimizer(_Section):
+    """torch's optimiser of that name and its arguments, a schedule of the learning rate, and what is done to
+    gradients.
+    """
+
+    name: Literal["sgd", "adam", "adamw"] = "adam"
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0  # sgd
+    nesterov: bool = False  # sgd
+    betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.999)  # adam, adamw
+    eps: Annotated[float, Field(gt=0)] = 1e-8  # adam, adamw
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup: Share = 0.0  # share of the stage over which the rate rises linearly from zero
+    clip: Annotated[float, Field(ge=0)] = 0.0  # largest norm of the gradient; 0 = no limit
+    accumulate: Positive = 1  # batches whose gradients are added up before one update
+
+
+class Stage(_Section):
+    """One method, for a length, over some of the images, with an optimiser."""
+
+    method: dict[str, Any]  # {name = "combined", lambda_cl = 400.0}
+    epochs: Positive | None = None
+    updates: Positive | None = None  # length in updates that saw labels (reconstruction: in updates)
+    images: Literal["all", "unlabeled"] = "all"  # which photographs are used without their labels
+    batch: Positive = 16
+    optimizer: Optimizer
+
+
+class Engine(_Section):
+    """How it is computed; no choice here changes what is computed beyond rounding."""
+
+    device: str = "auto"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    channels_last: bool = False
+    deterministic: bool = True  # bit-exact repetition at equal device and process count
+    eval_batch: Positive = 32
+
+
+class Config(_Section):
+    """One experiment."""
+
+    seed: int = 0
+    tasks: Annotated[list[str], Field(min_length=1)] = ["dr"]
+    refit: Literal["none", "train+val"] = "none"  # "train+val": choose the epochs on val, then train afresh on both
+    track_test: bool = False  # the paper's protocol: test scores every epoch, never used to select
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the probability, for sensitivity, specificity, accuracy
+    data: Data
+    augment: Augment = Augment()
+    model: dict[str, Any]  # {name = "aecl1", tied = false}
+    stages: Annotated[list[Stage], Field(min_length=1)]
+    engine: Engine = Engine()
+
+
+def load_config(source: Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
+    """The configuration of a TOML file (or a dict), with `a.b=value` overrides; `a.b=null` takes a key away.
+
+    A relative manifest, cache or weights file starts at the configuration's folder.
+
+    Raises BadConfig that names the file, the line of a TOML error, every wrong key and the nearest right one.
+    """
+    where = "config" if isinstance(source, Mapping) else str(source)
+    if isinstance(source, Mapping):
+        raw = _copy(source)
+    else:
+        try:
+            raw = tomllib.loads(read_text(source))
+        except tomllib.TOMLDecodeError as error:
+            raise BadConfig(f"{source}: not valid TOML: {error}") from None
+    for override in overrides:
+        _override(raw, override)
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        raise BadConfig(f"{where}: {'; '.join(_explain(problem, raw) for problem in error.errors())}") from None
+    _check_combinations(config, where)
+    base = Path.cwd() if isinstance(source, Mapping) else source.resolve().parent
+    placed = {"manifest": str((base / Path(config.data.manifest).expanduser()).resolve())}
+    if config.data.cache:
+        placed["cache"] = str((base / Path(config.data.cache).expanduser()).resolve())
+    model = dict(config.model)
+    weights = model.get("weights")
+    if isinstance(weights, str) and weights.endswith((".safetensors", ".pth")):
+        model["weights"] = str((base / Path(weights).expanduser()).resolve())
+    return config.model_copy(update={"data": config.data.model_copy(update=placed), "model": model})
+
+
+def dump_toml(config: Config) -> str:
+    """The resolved configuration as TOML; `load_config` reads it back to the same value."""
+    return "\n".join(_table(config.model_dump(mode="json"), ())).strip() + "\n"
+
+
+def arguments(
+    function: Callable[..., Any], given: Mapping[str, Any], where: str, skip: Sequence[str] = ()
+) -> dict[str, Any]:
+    """`given` checked against the function's keyword parameters: names (the nearest right one is told) and types.
+
+    `skip` names parameters that the program itself supplies. Raises BadConfig.
+    """
+    parameters = {n: p for n, p in inspect.signature(function).parameters.items() if n not in (*skip, "self")}
+    checked = {}
+    for name, value in given.items():
+        if name not in parameters:
+            near = difflib.get_close_matches(name, parameters, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(parameters) or 'none'}"
+            raise BadConfig(f"{where}: unknown parameter '{name}'; {hint}")
+        try:
+            adapter = TypeAdapter(
+                parameters[name].annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True)
+            )
+            checked[name] = adapter.validate_python(tuple(value) if isinstance(value, list) else value)
+        except ValidationError as error:
+            raise BadConfig(f"{where}.{name}: {error.errors()[0]['msg']}, not {value!r}") from None
+    missing = [n for n, p in parameters.items() if p.default is p.empty and n not in checked]
+    if missing:
+        raise BadConfig(f"{where}: the parameter {', '.join(missing)} must be given")
+    return checked
+
+
+def lookup(table: Mapping[str, T], name: object, where: str) -> T:
+    """The entry of a visible dict; an unknown name lists the known ones."""
+    if not isinstance(name, str) or name not in table:
+        near = difflib.get_close_matches(str(name), table, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise BadConfig(f"{where}: unknown name '{name}'; {hint}known are {', '.join(table)}")
+    return table[name]
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """`a.b=value` assignments as a nested dict; a value is read as TOML, and as plain text where it is not TOML."""
+    raw: dict[str, Any] = {}
+    for override in overrides:
+        _override(raw, override)
+    return raw
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise BadConfig(f"-o {override}: not of the form a.b=value")
+    try:
+        value: Any = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *path, last = key.strip().split(".")
+    place: Any = raw
+    try:
+        for part in path:
+            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+        if text.strip() == "null":
+            del place[last]
+        elif isinstance(place, list):
+            place[int(last)] = value
+        else:
+            place[last] = value
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise BadConfig(f"-o {override}: there is no '{key}' in the configuration") from None
+
+
+def _check_combinations(config: Config, where: str) -> None:
+    for number, stage in enumerate(config.stages):
+        if (stage.epochs is None) == (stage.updates is None):
+            raise BadConfig(f"{where}: stages.{number}: give one of epochs and updates, not both or neither")
+        if "name" not in stage.method:
+            raise BadConfig(f'{where}: stages.{number}.method: has no name; write method = {{ name = "supervised" }}')
+    if "name" not in config.model:
+        raise BadConfig(f'{where}: model: has no name; write name = "aecl1-small" under [model]')
+    if config.data.test + config.data.val >= 1:
+        raise BadConfig(f"{where}: data.test + data.val: nothing is left to train on; their sum must stay below 1")
+
+
+def _explain(problem: Any, raw: Mapping[str, Any]) -> str:
+    path = [str(part) for part in problem["loc"]]
+    key = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(problem["loc"][:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1)
+        return f"{key}: unknown key; {f'did you mean {near[0]!r}?' if near else 'known are ' + ', '.join(known)}"
+    if problem["type"] == "missing":
+        return f"{key}: must be given"
+    return f"{key}: {problem['msg']}, not {problem['input']!r}"
+
+
+def _known_keys(path: Sequence[Any]) -> list[str]:
+    model: Any = Config
+    for part in path:
+        if isinstance(part, int) or not (inspect.isclass(model) and issubclass(model, BaseModel)):
+            continue
+        annotation = model.model_fields[part].annotation
+        inner = [a for a in getattr(annotation, "__args__", ()) if inspect.isclass(a) and issubclass(a, BaseModel)]
+        model = inner[-1] if inner else annotation
+    return list(model.model_fields) if inspect.isclass(model) and issubclass(model, BaseModel) else []
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(inner) for key, inner in value.items()}
+    return [_copy(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def _table(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    lines, tables = [], []
+    for key, value in values.items():
+        if value is None:
+            continue
+        if isinstance(value, Mapping) and key not in ("method", "model"):
+            tables += ["", f"[{'.'.join((*path, key))}]", *_table(value, (*path, key))] if value else []
+        elif key == "model":
+            tables += ["", "[model]", *_table(value, (*path, key))]
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for inner in value:
+                scalars = {k: v for k, v in inner.items() if k != "optimizer"}
+                tables += ["", f"[[{key}]]", *_table(scalars, (key,))]
+                tables += [f"optimizer = {_value(inner['optimizer'])}"]
+        else:
+            lines.append(f"{key} = {_value(value)}")
+    return lines + tables
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items() if v is not None) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_value(v) for v in value) + "]"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+        return f'"{escaped}"'
+    return repr(value)

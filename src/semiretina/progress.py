@@ -1,0 +1,63 @@
+"""Progress of long work on stderr: a bar with the time left on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(line: str) -> None:
+    """One plain line to stderr, where all progress goes; results go to stdout."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
+    """Yields `advance(count=1, note="")`. `total` is the number of counts that make the work done."""
+    if sys.stderr.isatty():
+        with _bar(title, total) as advance:
+            yield advance
+    else:
+        yield _lines(title, total)
+
+
+@contextmanager
+def _bar(title: str, total: int) -> Iterator[Callable[..., None]]:
+    from rich.console import Console  # noqa: PLC0415  (rich is slow to import and only a terminal needs it)
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=total, note="")
+
+        def advance(count: int = 1, note: str = "") -> None:
+            bar.advance(task, count)
+            if note:
+                bar.update(task, note=note)
+
+        yield advance
+
+
+def _lines(title: str, total: int) -> Callable[..., None]:
+    start = time.monotonic()
+    done, printed = 0, -SECONDS_BETWEEN_LINES
+
+    def advance(count: int = 1, note: str = "") -> None:
+        nonlocal done, printed
+        done += count
+        elapsed = time.monotonic() - start
+        if elapsed - printed < SECONDS_BETWEEN_LINES and done < total:
+            return
+        printed = elapsed
+        left = elapsed / done * (total - done) if done else 0.0
+        say(f"{title}: {done}/{total}, {left:.0f} s left{', ' + note if note else ''}")
+
+    return advance
