@@ -1,0 +1,101 @@
+"""The control that every table carries: frozen features and a logistic regression."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from semiretina.batch import Batch, Progress
+from semiretina.errors import BadConfig
+from semiretina.methods.method import Method, side
+from semiretina.models.network import Network
+
+Floats = npt.NDArray[np.float64]
+NEVER = -30.0  # logit of a class that no training photograph has
+
+
+class LinearProbe(Method):
+    """Reads the pooled features of each labelled photograph once, as stored, and fits scikit-learn's logistic
+    regression on them.
+
+    The fitted weights become the heads of the classifier, so that a probe is evaluated and used like any other
+    grader. Nothing in the encoder moves. Give it one epoch.
+    """
+
+    stream = "labeled"
+    views = ("plain",)
+
+    def __init__(self, network: Network, *, C: float = 1.0) -> None:
+        """`C`: inverse strength of the L2 penalty on standardised features, as in scikit-learn."""
+        super().__init__(network)
+        if len(network.classifier.trunk):
+            raise BadConfig(
+                "method: linear_probe puts its weights on the pooled features; set hidden = 0 under [model]"
+            )
+        self.C = C
+        self._features: list[Floats] = []
+        self._targets: dict[str, list[Floats]] = {task: [] for task in network.classifier.heads}
+
+    def train(self, mode: bool = True) -> "LinearProbe":
+        """The network stays in evaluation mode: its batch statistics are frozen too."""
+        super().train(False)
+        self.training = mode
+        return self
+
+    @torch.no_grad()
+    def forward(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """Keeps the features; there is no loss to follow, and it is reported as 0 without a gradient."""
+        labeled = side(batch.labeled)
+        features = self.network.embed(labeled.views["plain"])
+        self._features.append(features.double().cpu().numpy())
+        for task, targets in labeled.targets.items():
+            self._targets[task].append(targets.double().cpu().numpy())
+        return {"loss": features.new_zeros(())}
+
+    @property
+    def evaluated(self) -> Network:
+        """The network with the fitted heads."""
+        if self._features:
+            features = np.concatenate(self._features)
+            for task, head in self.network.classifier.heads.items():
+                assert isinstance(head, nn.Linear)
+                weight, bias = fit_head(features, np.concatenate(self._targets[task]), head.out_features, self.C)
+                with torch.no_grad():
+                    head.weight.copy_(torch.from_numpy(weight))
+                    head.bias.copy_(torch.from_numpy(bias))
+            self._features.clear()
+        return self.network
+
+
+def fit_head(features: Floats, targets: Floats, outputs: int, C: float) -> tuple[Floats, Floats]:
+    """Weight [outputs, features] and bias [outputs] of a linear head, in the features' own units.
+
+    `targets` [n, outputs] with NaN where unknown (a sigmoid each), or [n] with -1 where unknown (one softmax).
+    """
+    mean, std = features.mean(axis=0), features.std(axis=0) + 1e-8
+    scaled = (features - mean) / std
+    weight, bias = np.zeros((outputs, features.shape[1])), np.zeros(outputs)
+    if targets.ndim == 2:
+        for output in range(outputs):
+            known = ~np.isnan(targets[:, output])
+            labels = targets[known, output]
+            if len(np.unique(labels)) < 2:
+                bias[output] = -NEVER if labels.any() else NEVER
+                continue
+            model = LogisticRegression(C=C, max_iter=2000).fit(scaled[known], labels)
+            weight[output], bias[output] = model.coef_[0], model.intercept_[0]
+    else:
+        known = targets >= 0
+        classes = np.unique(targets[known]).astype(int)
+        bias[:] = NEVER
+        if len(classes) > 1:
+            model = LogisticRegression(C=C, max_iter=2000).fit(scaled[known], targets[known])
+            # With two classes scikit-learn gives the one logit between them; as a softmax that is half for, half
+            # against.
+            two = len(classes) == 2
+            weight[classes] = np.concatenate([-model.coef_, model.coef_]) / 2 if two else model.coef_
+            bias[classes] = np.concatenate([-model.intercept_, model.intercept_]) / 2 if two else model.intercept_
+        else:
+            bias[classes] = 0.0
+    return weight / std, bias - (weight / std) @ mean

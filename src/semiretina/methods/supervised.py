@@ -1,0 +1,30 @@
+"""The baseline, and the second half of "AE then CL": the classifier on labelled photographs alone."""
+
+from torch import Tensor
+
+from semiretina.batch import Batch, Progress
+from semiretina.methods.method import Method, by_task, check_tasks, classification_losses, side
+from semiretina.models.network import Network
+
+
+class Supervised(Method):
+    """L = sum over tasks of lambda_task L_task (section 4.4): E and C learn, D does not."""
+
+    stream = "labeled"
+
+    def __init__(
+        self, network: Network, *, lambda_cl: float | dict[str, float] = 1.0, alpha: float | dict[str, float] = 1.0
+    ) -> None:
+        """`lambda_cl` weighs each task's loss, `alpha` (equation 2) the positive class."""
+        super().__init__(network)
+        check_tasks(lambda_cl, network, "lambda_cl")
+        check_tasks(alpha, network, "alpha")
+        self.lambda_cl, self.alpha = lambda_cl, alpha
+
+    def forward(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """The weighted classification losses of the labelled side."""
+        labeled = side(batch.labeled)
+        features = self.network.encode(labeled.views["weak"])
+        losses = classification_losses(self.network, features, labeled.targets, self.alpha)
+        loss = sum((by_task(self.lambda_cl, task) * value for task, value in losses.items()), features.new_zeros(()))
+        return {"loss": loss, **{f"loss_{task}": value.detach() for task, value in losses.items()}}
