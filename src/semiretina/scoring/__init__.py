@@ -1,0 +1,6 @@
+"""Scores with intervals: arrays in, numbers out."""
+
+from semiretina.scoring.intervals import Estimate
+from semiretina.scoring.scores import binary_scores, class_scores
+
+__all__ = ["Estimate", "binary_scores", "class_scores"]
