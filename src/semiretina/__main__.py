@@ -1,0 +1,5 @@
+"""`python -m semiretina`, and `torchrun -m semiretina train CONFIG`."""
+
+from semiretina.cli import main
+
+main()

@@ -1,0 +1,194 @@
+"""The command line: verbs only, each a few lines on top of the library. Heavy imports stand inside the verbs."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from semiretina import __version__
+from semiretina.errors import Interrupted, UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+data = typer.Typer(no_args_is_help=True, help="Data sets and manifests.")
+weights = typer.Typer(no_args_is_help=True, help="Pretrained weights.")
+app.add_typer(data, name="data")
+app.add_typer(weights, name="weights")
+
+Overrides = Annotated[
+    list[str] | None, typer.Option("-o", metavar="KEY=VALUE", help="Set one value: -o stages.0.optimizer.lr=3e-3")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def quickstart(
+    out: Annotated[Path, typer.Option(help="Where the runs and the report go.")] = Path("quickstart"),
+) -> None:
+    """Draw synthetic photographs, train the paper's three ways, write a report. Minutes on two cores."""
+    from semiretina.studies.quickstart import quickstart as run
+
+    print(run(out))
+
+
+@app.command()
+def train(
+    config: Path,
+    out: Annotated[Path | None, typer.Option(help="The run folder; runs/NAME-OF-CONFIG when not given.")] = None,
+    o: Overrides = None,
+) -> None:
+    """Train and evaluate one experiment; goes on by itself when the run folder holds a checkpoint."""
+    from semiretina.experiment import train as run
+    from semiretina.report.tables import results_table, to_text
+
+    folder = out or Path("runs") / config.stem
+    if run(config, folder, overrides=o or ()):
+        print(to_text(results_table([folder])))
+        print(f"run folder: {folder}")
+
+
+@app.command()
+def evaluate(
+    run: Path,
+    split: Annotated[str, typer.Option(help="val or test of the run.")] = "test",
+    manifest: Annotated[Path | None, typer.Option(help="Score another data set instead.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a run's grader on its own test set or on another data set."""
+    from semiretina.engine.rescore import rescore
+
+    result = rescore(run, manifest or split)
+    print(json.dumps(result, indent=1) if as_json else _plain(result))
+
+
+@app.command()
+def predict(
+    run: Path,
+    inputs: Annotated[list[Path], typer.Argument(help="Photographs, folders of photographs, or manifests (.csv).")],
+    out: Annotated[Path, typer.Option(help="The CSV; rows that are complete there are kept.")],
+) -> None:
+    """Grade photographs: a row for each photograph and output, failures included with the reason."""
+    from semiretina.engine.grader import load_grader
+    from semiretina.engine.predict import predict as run_grader
+
+    graded, failed = run_grader(load_grader(run), inputs, out)
+    print(f"{graded} graded, {failed} failed: {out}")
+
+
+@app.command()
+def report(
+    runs: list[Path],
+    out: Annotated[Path, typer.Option(help="The folder for report.html.")] = Path("report"),
+) -> None:
+    """Write one self-contained report.html from run folders."""
+    from semiretina.report import write_report
+
+    print(write_report(runs, out))
+
+
+@app.command("list")
+def list_parts() -> None:
+    """Sources, models, methods and tasks, with their parameters."""
+    from semiretina.catalogue import catalogue
+
+    print(catalogue())
+
+
+@data.command("list")
+def list_sources() -> None:
+    """The data sets that can be imported: scale, licence, where to apply."""
+    from semiretina.catalogue import sources
+
+    print(sources())
+
+
+@data.command("import")
+def import_source(
+    source: str,
+    root: Annotated[Path, typer.Option(help="The data set's folder (for `table`: a CSV, or a folder per class).")],
+    out: Annotated[Path, typer.Option(help="The manifest to write.")] = Path("manifest.csv"),
+    o: Overrides = None,
+) -> None:
+    """Read a data set's own files into a manifest."""
+    from semiretina.data.sources import import_source as read
+
+    count = read(source, root, out, o or ())
+    print(f"{count} records: {out}")
+
+
+@data.command("merge")
+def merge(manifests: list[Path], out: Annotated[Path, typer.Option(help="The manifest to write.")]) -> None:
+    """Join manifests into one."""
+    from semiretina.data.sources import merge as join
+
+    print(f"{join(manifests, out)} records: {out}")
+
+
+@weights.command("convert")
+def convert(
+    file: Path,
+    name: Annotated[str, typer.Option("--as", help="The key map: see `semiretina list`.")],
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+) -> None:
+    """Turn a downloaded .pth into safetensors, checking that it is what it claims to be."""
+    from semiretina.models.weights import convert as turn
+
+    turn(file, name, out)
+    print(out)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Train, compare and explain graders of diabetic retinopathy from labelled and unlabelled fundus photographs.
+
+    Research software, not a medical device.
+    """
+    if show:
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the command line; every expected failure is one line on stderr and a fitting exit status."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except UserError as error:
+        _stop(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _stop("stopped; the same command goes on where this one ended", Interrupted.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _stop(f"{where}{error.strerror or error}; nothing half-written is kept, make room and run again", 74)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop(message: str, status: int) -> None:
+    print(f"semiretina: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _plain(value: Any, indent: str = "") -> str:
+    lines = []
+    for key, inner in value.items():
+        if isinstance(inner, dict) and set(inner) == {"value", "low", "high"}:
+            shown = "undefined" if inner["value"] is None else f"{inner['value']:.3f} {_interval(inner)}"
+            lines.append(f"{indent}{key}: {shown}")
+        elif isinstance(inner, dict):
+            lines += [f"{indent}{key}", _plain(inner, indent + "  ")]
+        else:
+            lines.append(f"{indent}{key}: {inner:.3f}" if isinstance(inner, float) else f"{indent}{key}: {inner}")
+    return "\n".join(lines)
+
+
+def _interval(estimate: dict[str, float | None]) -> str:
+    low, high = estimate["low"], estimate["high"]
+    return "" if low is None or high is None else f"[{low:.3f}, {high:.3f}]"

@@ -1,0 +1,61 @@
+"""One process or several under torchrun: who we are, and where we compute."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import distributed, nn
+
+from semiretina.errors import BadConfig
+
+
+@dataclass(frozen=True)
+class Place:
+    """This process among those of the run, and its device."""
+
+    rank: int
+    ranks: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the run folder."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Until all processes have come this far."""
+        if self.ranks > 1:
+            distributed.barrier()
+
+    def share(self, network: nn.Module) -> None:
+        """Gives every process the first one's weights and statistics."""
+        if self.ranks > 1:
+            for tensor in network.state_dict().values():
+                distributed.broadcast(tensor, 0)
+
+
+def find_place(device: str) -> Place:
+    """Reads torchrun's environment and joins the process group; `device` is "auto", "cpu", "cuda" or "cuda:1".
+
+    Raises BadConfig for a device that this machine does not have.
+    """
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    try:
+        found = torch.device(name)
+    except RuntimeError:
+        raise BadConfig(f"engine.device: '{device}' is no device; use auto, cpu or cuda") from None
+    if found.type not in ("cpu", "cuda"):
+        raise BadConfig(f"engine.device: '{device}' is not supported; use auto, cpu or cuda")
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise BadConfig(f"engine.device: '{device}', but torch {torch.__version__} sees no GPU here; use auto or cpu")
+    if found.type == "cuda" and ":" not in str(found):
+        found = torch.device("cuda", local)
+    if found.type == "cuda" and found.index >= torch.cuda.device_count():
+        raise BadConfig(f"engine.device: '{found}', but there are {torch.cuda.device_count()} GPUs, counted from 0")
+    if found.type == "cuda":
+        torch.cuda.set_device(found)
+    if ranks > 1 and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if found.type == "cuda" else "gloo")
+    return Place(rank, ranks, found)

@@ -1,0 +1,155 @@
+"""What happens after an epoch: scores on validation, a row in the log, the choice of the best epoch, a checkpoint."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semiretina.batch import Progress
+from semiretina.config import Config, Stage
+from semiretina.data.split import Split
+from semiretina.data.stream import Pixels, Rows
+from semiretina.engine import checkpoint
+from semiretina.engine.distributed import Place
+from semiretina.engine.evaluate import infer_rows, quick_scores, reconstruct_rows
+from semiretina.engine.plan import Update, steps_of
+from semiretina.engine.run_folder import RunFolder
+from semiretina.methods import Method
+from semiretina.models.network import Network
+from semiretina.tasks import Task
+
+STEP_ROWS_EVERY = 20
+
+
+@dataclass
+class Position:
+    """Where a phase stands; what a checkpoint says besides tensors. Epochs are those that are done."""
+
+    phase: str
+    stage: int = 0
+    epoch: int = 0
+    labeled_updates: int = 0  # in this phase
+    selected_epoch: int = 0  # of the last stage, counted from 1; 0 while there is none
+    selected_updates: int = 0  # labelled updates of this phase up to the selected epoch
+    best: float | None = None  # validation score of the selected epoch
+    log_size: int = 0
+    tracked: list[dict[str, float]] = field(default_factory=list)  # test accuracy by epoch: the paper's protocol
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training of one network from its first weights to its last, and all it needs."""
+
+    name: str  # "train", or "refit" on train + val
+    stages: Sequence[Stage]
+    config: Config
+    methods: Mapping[str, type[Method]]
+    tasks: Mapping[str, Task]
+    split: Split
+    pixels: Pixels
+    targets: Mapping[str, Tensor]
+    run: RunFolder
+    place: Place
+    select: bool  # by validation; otherwise the last epoch counts
+
+
+class EpochLog:
+    """What the log says of one epoch's steps."""
+
+    def __init__(self, phase: Phase, at: Progress) -> None:
+        self.phase = phase
+        self.facts = {"phase": phase.name, "stage": at.stage, "epoch": at.epoch}
+        self.losses: list[float] = []
+        self.sums: dict[str, list[float]] = {}
+
+    def step(self, number: int, logs: Mapping[str, Tensor], rate: float) -> None:
+        """Notes one step; a row now and then, and whenever gradient norms were taken."""
+        values = {name: value.item() for name, value in logs.items()}
+        self.losses.append(values["loss"])
+        for name, value in values.items():
+            self.sums.setdefault(name, []).append(value)
+        if self.phase.place.first and (number % STEP_ROWS_EVERY == 0 or "grad_norm_ae" in values):
+            self.phase.run.append({"kind": "step", **self.facts, "step": number, **values, "lr": rate})
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Each logged value, averaged over the steps that have it."""
+        return {name: sum(values) / len(values) for name, values in self.sums.items()}
+
+
+def end_epoch(
+    phase: Phase,
+    method: Method,
+    state: Mapping[str, Tensor],
+    position: Position,
+    log: EpochLog,
+    updates: Sequence[Update],
+    seconds: float,
+) -> None:
+    """Scores, log row, selection and checkpoint (`state`: all tensors that going on needs), by the first process."""
+    steps = steps_of(updates)
+    row: dict[str, Any] = {
+        "kind": "epoch",
+        **log.facts,
+        "method": phase.stages[position.stage].method["name"],
+        "seconds": seconds,
+        "images": sum(len(step.labeled) + len(step.unlabeled) for step in steps),
+        "labeled_updates": position.labeled_updates,
+        "losses": log.losses,
+        "labeled": [int(len(step.labeled) > 0) for step in steps],
+        "train": log.means,
+        "val": {},
+    }
+    network = method.evaluated
+    if phase.name == "train":
+        row["val"] = scores_of(phase, network, phase.split.rows("val"), method)
+    if phase.config.track_test and method.stream != "unlabeled":
+        row["test"] = scores_of(phase, network, phase.split.rows("test"), method)
+        position.tracked.append({task: row["test"][task]["accuracy"] for task in phase.tasks})
+    phase.run.append(row)
+    if position.stage == len(phase.stages) - 1:
+        _select(phase, network, row["val"], position)
+    position.log_size = phase.run.log_size()
+    checkpoint.save_next(phase.run.checkpoints, state, {"position": asdict(position)})
+
+
+def scores_of(phase: Phase, network: Network, rows: Rows, method: Method) -> dict[str, dict[str, float]]:
+    """The log's scores: of each task where the method trains the classifier, of the reconstruction where it trains
+    the decoder.
+    """
+    if not len(rows):
+        return {}
+    batch, index = phase.config.engine.eval_batch, torch.from_numpy(rows)
+    scores: dict[str, dict[str, float]] = {}
+    if method.stream != "unlabeled":
+        logits = infer_rows(network, phase.pixels, rows, batch)
+        for name, task in phase.tasks.items():
+            scores[name] = quick_scores(task, logits[name], phase.targets[name].cpu()[index], phase.config.threshold)
+    if method.reconstructs:
+        scores["reconstruction"] = {"mse": reconstruct_rows(network, phase.pixels, rows, batch)[0]}
+    return scores
+
+
+def _select(phase: Phase, network: Network, val: Mapping[str, Mapping[str, float]], position: Position) -> None:
+    """Notes the best epoch by the mean AUROC of the tasks and keeps its weights; among equals the earlier one."""
+    if not phase.select:
+        position.selected_epoch, position.selected_updates = (
+            max(position.epoch, position.selected_epoch),
+            position.labeled_updates,
+        )
+        return
+    curves = [val[task]["auroc"] for task in phase.tasks if task in val]
+    defined = [curve for curve in curves if not math.isnan(curve)]
+    score = sum(defined) / len(defined) if defined else 0.0
+    if position.best is None or score > position.best:
+        position.best, position.selected_epoch, position.selected_updates = (
+            score,
+            position.epoch,
+            position.labeled_updates,
+        )
+        checkpoint.save(
+            phase.run.checkpoints / "best", network.state_dict(), {"phase": phase.name, "epoch": position.epoch}
+        )

@@ -1,0 +1,113 @@
+"""A grader: what a run hands over. Weights, tasks, how a photograph is read, and where the threshold lies."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from semiretina.data.image import read_photograph
+from semiretina.engine import checkpoint
+from semiretina.engine.evaluate import Floats, infer, probabilities
+from semiretina.errors import BadData, MissingInput
+from semiretina.models import build_network
+from semiretina.models.network import Network
+from semiretina.records import SCALES
+from semiretina.tasks import TASKS, Task
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Grader:
+    """Turns photographs into probabilities and features. `network` is in evaluation mode, on `device`."""
+
+    network: Network
+    tasks: Mapping[str, Task]
+    size: int
+    crop: str
+    threshold: float
+    device: torch.device
+    temperature: float = 1.0
+    batch: int = 32
+
+    def read(self, file: Path) -> npt.NDArray[np.uint8]:
+        """One photograph as this grader sees it, uint8 [size, size, 3]. Raises UnreadablePhotograph."""
+        return read_photograph(file, self.size, self.crop)[0]
+
+    def grade(self, photographs: npt.NDArray[np.uint8]) -> dict[str, Floats]:
+        """Probabilities, task -> [n, outputs], of photographs as `read` gives them, uint8 [n, size, size, 3].
+
+        The same photograph gets the same probability whatever the others are.
+        """
+        parts = [
+            infer(self.network, torch.from_numpy(photographs[i : i + self.batch]).to(self.device), self.batch)
+            for i in range(0, len(photographs), self.batch)
+        ]
+        return {
+            name: np.concatenate([probabilities(task, part[name], self.temperature) for part in parts])
+            for name, task in self.tasks.items()
+        }
+
+    @torch.no_grad()
+    def features(self, photographs: npt.NDArray[np.uint8]) -> Floats:
+        """The encoder's pooled features, float32 [n, channels]."""
+        floats = torch.from_numpy(photographs).to(self.device).permute(0, 3, 1, 2).float() / 255.0
+        parts = [self.network.embed(part).float().cpu() for part in torch.split(floats, self.batch)]
+        return np.asarray(torch.cat(parts).numpy(), np.float32)
+
+    def save(self, file: Path) -> None:
+        """Writes `file`.safetensors and `file`.json."""
+        facts = {
+            "schema": SCHEMA,
+            "network": self.network.facts,
+            "tasks": {name: list(task.outputs) for name, task in self.tasks.items()},
+            "size": self.size,
+            "crop": self.crop,
+            "threshold": self.threshold,
+            "temperature": self.temperature,
+        }
+        checkpoint.save(file, self.network.state_dict(), facts)
+
+
+def load_grader(run: Path, device: torch.device | None = None, batch: int = 32) -> Grader:
+    """The grader of a finished run folder. Raises MissingInput when there is none, BadData when it is damaged."""
+    if not (run / "grader.json").exists():
+        raise MissingInput(f"{run}: no grader here (grader.json); give the folder of a finished run")
+    tensors, facts = checkpoint.load(run / "grader")
+    if facts.get("schema") != SCHEMA:
+        raise BadData(
+            f"{run / 'grader.json'}: schema {facts.get('schema')}, this program reads {SCHEMA}; use its own version"
+        )
+    network = _rebuild(facts["network"])
+    network.load_state_dict(tensors)
+    place = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tasks = {name: task_of(name, outputs) for name, outputs in facts["tasks"].items()}
+    return Grader(
+        network.to(place).eval(),
+        tasks,
+        facts["size"],
+        facts["crop"],
+        facts["threshold"],
+        place,
+        facts["temperature"],
+        batch,
+    )
+
+
+def task_of(name: str, outputs: Sequence[str]) -> Task:
+    """The task with these outputs: `severity` finds its scale by their number."""
+    for scale in SCALES:
+        task = TASKS[name](scale)
+        if task.outputs == tuple(outputs):
+            return task
+    raise BadData(f"grader: task '{name}' with the outputs {', '.join(outputs)} is unknown to this version")
+
+
+def _rebuild(facts: Mapping[str, Any]) -> Network:
+    facts = json.loads(json.dumps(facts))
+    return build_network(facts["name"], facts["outputs"], facts["size"], facts["params"])

@@ -1,0 +1,205 @@
+"""The training loop, in sight.
+
+A phase trains one network through all stages; a stage is a method for some epochs. After every epoch comes a
+checkpoint. A run that was stopped goes on at its last checkpoint and ends with the same bits, because nothing random
+is carried: see `draws`.
+"""
+
+import contextlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from semiretina.batch import Batch, Progress
+from semiretina.config import Stage, arguments, lookup
+from semiretina.data.stream import Rows, Step, Stream
+from semiretina.draws import seed_of
+from semiretina.engine import checkpoint
+from semiretina.engine.distributed import Place
+from semiretina.engine.epoch import EpochLog, Phase, Position, end_epoch
+from semiretina.engine.optimizers import learning_rate, make_optimizer
+from semiretina.engine.plan import plan_stage, sees_labels, steps_of
+from semiretina.engine.run_folder import RunFolder
+from semiretina.errors import BadConfig, BadData, MissingInput, NonFiniteLoss
+from semiretina.methods import Method
+from semiretina.models.network import Network
+from semiretina.progress import progress as show_progress
+from semiretina.progress import say
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def train_phase(phase: Phase, network: Network, position: Position, tensors: Mapping[str, Tensor]) -> Network:
+    """Trains through all stages from where `position` stands, which moves along; returns the network with the
+    selected weights.
+
+    `tensors` is the state of the checkpoint that `position` comes from, empty at the beginning.
+    """
+    for number in range(position.stage, len(phase.stages)):
+        if number > position.stage:
+            position.stage, position.epoch = number, 0
+        stage = phase.stages[number]
+        method = make_method(stage, number, network, phase.methods).to(phase.place.device)
+        if phase.config.engine.channels_last:
+            method.to(memory_format=torch.channels_last)
+        train_stage(phase, stage, method, position, tensors)
+        network, tensors = method.finish(), {}
+    if phase.select:
+        best, _ = checkpoint.load(phase.run.checkpoints / "best")
+        network.load_state_dict(best)
+    phase.place.share(network)
+    return network
+
+
+def train_stage(phase: Phase, stage: Stage, method: Method, position: Position, tensors: Mapping[str, Tensor]) -> None:
+    """Trains one stage from where `position` stands; `tensors` is the checkpoint's state, empty at the stage's
+    beginning.
+    """
+    place, engine = phase.place, phase.config.engine
+    key = (phase.config.seed, phase.name, position.stage)
+    labeled, unlabeled = sides(phase, stage, type(method))
+    plan = plan_stage(stage, method.stream, labeled, unlabeled, key, place.ranks)
+    planned = sum(len(updates) for updates in plan)
+
+    trained = [p for p in method.parameters() if p.requires_grad]
+    optimizer = make_optimizer(trained, stage.optimizer)
+    scaler = torch.amp.GradScaler(place.device.type, enabled=engine.precision == "fp16")
+    restore(method, optimizer, scaler, tensors)
+    # Unlabelled steps leave the classifier without gradients, so DDP must look for what was used.
+    wrapped = DistributedDataParallel(method, find_unused_parameters=True) if place.ranks > 1 else method
+    stream = Stream(phase.pixels, phase.targets, phase.config.augment)
+
+    left = sum(len(steps_of(updates)) for updates in plan[position.epoch :])
+    with show_progress(f"{phase.name}: {stage.method['name']}", left) as advance:
+        for epoch in range(position.epoch, len(plan)):
+            began, updates = time.monotonic(), plan[epoch]
+            done = [update for before in plan[:epoch] for update in before]
+            at = Progress(
+                position.stage, epoch, 0, len(steps_of(updates)), len(done), planned, sum(map(sees_labels, done))
+            )
+            log = EpochLog(phase, at)
+            method.train()
+            batches = stream.batches(steps_of(updates), method.views, (*key, epoch), place.rank, place.ranks)
+            with contextlib.closing(batches):  # type: ignore[type-var]
+                for update in updates:
+                    rate = learning_rate(stage.optimizer, at.fraction)
+                    for group in optimizer.param_groups:
+                        group["lr"] = rate
+                    for step in update:
+                        batch = next(batches)
+                        torch.manual_seed(seed_of(*key, epoch, at.step, place.rank))
+                        with torch.autocast(
+                            place.device.type, PRECISIONS[engine.precision], enabled=engine.precision != "fp32"
+                        ):
+                            logs = wrapped(batch, at)
+                        loss = logs["loss"]
+                        check_finite(loss, batch, phase, at)
+                        if loss.requires_grad:
+                            scaler.scale(loss * (share(step, batch, place) / len(update))).backward()
+                        log.step(at.step, logs, rate)
+                        at = at.next_step()
+                        advance(note=f"epoch {epoch + 1}/{len(plan)}, loss {log.losses[-1]:.4g}")
+                    if loss.requires_grad:
+                        if stage.optimizer.clip:
+                            scaler.unscale_(optimizer)
+                            nn.utils.clip_grad_norm_(trained, stage.optimizer.clip)
+                        scaler.step(optimizer)
+                        scaler.update()
+                        optimizer.zero_grad(set_to_none=True)
+                        method.after_step(at)
+                    position.labeled_updates += sees_labels(update)
+                    at = at.next_update(labeled=sees_labels(update))
+            position.epoch = epoch + 1
+            place.wait()
+            if place.first:
+                end_epoch(
+                    phase, method, state_of(method, optimizer, scaler), position, log, updates, time.monotonic() - began
+                )
+            place.wait()
+
+
+def make_method(stage: Stage, number: int, network: Network, methods: Mapping[str, type[Method]]) -> Method:
+    """The stage's method around the network. Raises BadConfig for an unknown name or parameter."""
+    where = f"stages.{number}.method"
+    kind = lookup(methods, stage.method["name"], where)
+    given = {name: value for name, value in stage.method.items() if name != "name"}
+    return kind(network, **arguments(kind.__init__, given, where, skip=("network",)))
+
+
+def sides(phase: Phase, stage: Stage, method: type[Method]) -> tuple[Rows, Rows]:
+    """The rows used with and those used without their labels. Raises BadConfig when the stage needs rows there are
+    none of.
+    """
+    labeled = phase.split.rows("train", "val") if phase.name == "refit" else phase.split.rows("train")
+    unlabeled = phase.split.rows("unlabeled")
+    name = stage.method["name"]
+    if stage.images == "unlabeled" and method.stream != "labeled" and not len(unlabeled):
+        raise BadConfig(
+            f'stage {name}: images = "unlabeled", but the split has no unlabelled photograph; set images = "all", '
+            "lower data.labels, or add photographs without a grade to the manifest"
+        )
+    if method.stream == "unlabeled" and stage.images == "all":
+        unlabeled = np.sort(np.concatenate([labeled, unlabeled]))
+    return labeled, unlabeled
+
+
+def share(step: Step, batch: Batch, place: Place) -> float:
+    """DDP averages over processes; this weighs each by its share of the step's photographs, so that all count the
+    same.
+    """
+    own = sum(len(side) for side in (batch.labeled, batch.unlabeled) if side is not None)
+    return own * place.ranks / (len(step.labeled) + len(step.unlabeled))
+
+
+def check_finite(loss: Tensor, batch: Batch, phase: Phase, at: Progress) -> None:
+    """Raises NonFiniteLoss, before the optimiser moves, that names the place and the photographs."""
+    if bool(torch.isfinite(loss)):
+        return
+    rows = [row for side in (batch.labeled, batch.unlabeled) if side is not None for row in side.rows]
+    raise NonFiniteLoss(
+        f"{phase.run.path}: the loss became {float(loss)} in phase {phase.name}, stage {at.stage}, epoch {at.epoch + 1}, "
+        f"step {at.step + 1}, on {', '.join(phase.split.records[row].path.name for row in rows)}; lower optimizer.lr or set "
+        "optimizer.clip; the last good checkpoint is kept"
+    )
+
+
+def state_of(method: Method, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> dict[str, Tensor]:
+    """Everything that going on needs, as named tensors."""
+    scale: dict[str, Any] = scaler.state_dict()
+    return {
+        **{f"method.{name}": value for name, value in method.state_dict().items()},
+        **checkpoint.optimizer_tensors(optimizer),
+        **{f"scaler.{name}": torch.tensor(value, dtype=torch.float64) for name, value in scale.items()},
+    }
+
+
+def restore(
+    method: Method, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, tensors: Mapping[str, Tensor]
+) -> None:
+    """The inverse of `state_of`; nothing happens without tensors."""
+    if not tensors:
+        return
+    method.load_state_dict({k.removeprefix("method."): v for k, v in tensors.items() if k.startswith("method.")})
+    checkpoint.load_optimizer(optimizer, tensors)
+    scale = {k.removeprefix("scaler."): v.item() for k, v in tensors.items() if k.startswith("scaler.")}
+    if scale:
+        scaler.load_state_dict(
+            {k: int(v) if k in ("growth_interval", "_growth_tracker") else v for k, v in scale.items()}
+        )
+
+
+def find_start(run: RunFolder) -> tuple[Position, dict[str, Tensor]] | None:
+    """The newest whole checkpoint, or None; a damaged one is named and the one before it is used."""
+    for file in checkpoint.numbered(run.checkpoints):
+        try:
+            tensors, facts = checkpoint.load(file)
+        except (BadData, MissingInput) as error:
+            say(f"{error}; going on from the checkpoint before it")
+        else:
+            return Position(**facts["position"]), tensors
+    return None
