@@ -1,0 +1,118 @@
+"""The study of docs/results/idrid.md: every point trained once and appended to docs/results/idrid.jsonl.
+
+    semiretina data import idrid --root PATH/TO/idrid --out manifest.csv
+    python benchmarks/idrid_study.py --runs FOLDER [--only PART-OF-A-NAME] [--threads 2]
+    python benchmarks/idrid_study.py --table
+
+It goes on after any stop and skips what stands there; several processes may share the folder, for a run that
+another one holds is passed over. On a GPU: `timeout 500 python benchmarks/idrid_study.py --size 512`, repeated until
+it is done; the 512 px points go to docs/results/idrid-512.jsonl.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semiretina import train
+from semiretina.errors import Refused
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results"
+SEEDS = (0, 1, 2)
+LABELS = 40
+# Equal numbers of labelled updates for all three ways, so that none learns longer from the labels than another.
+UPDATES = 50
+Point = tuple[str, str, tuple[str, ...]]  # name, configuration, overrides
+
+
+def points(size: int) -> Iterator[Point]:
+    """Name, configuration and overrides of every point, the most telling first."""
+    for model in ("lite0", "aecl1", "aeres18"):
+        if size == 256:
+            yield f"{model}-probe", f"{model}-probe-256", ()
+        for way in ("baseline", "ae-then-cl", "combined"):
+            yield f"{model}-{way}", f"{model}-{way}-{size}", ()
+        if model == "lite0" and size == 256:
+            yield "lite0-shuffled", "lite0-baseline-256", ("data.shuffle_labels=true",)
+            for seed in SEEDS:
+                few = (f"data.labels={LABELS}", f"seed={seed}")
+                yield f"lite0-probe-{LABELS}-labels-seed-{seed}", "lite0-probe-256", few
+                for way in ("baseline", "ae-then-cl", "combined"):
+                    last = 1 if way == "ae-then-cl" else 0
+                    length = (f"stages.{last}.updates={UPDATES}", f"stages.{last}.epochs=null")
+                    yield f"lite0-{way}-{LABELS}-labels-seed-{seed}", f"lite0-{way}-256", (*few, *length)
+
+
+def run(runs: Path, only: str, threads: int, manifest: Path, size: int = 256) -> None:
+    torch.set_num_threads(threads)
+    for name, config, overrides in points(size):
+        if only not in name or name in {row["point"] for row in read(size)}:
+            continue
+        began = time.monotonic()
+        given = [f"data.manifest={manifest.resolve()}", *overrides]
+        try:
+            result = train(ROOT / "configs" / "idrid" / f"{config}.toml", runs / name, overrides=given)
+        except Refused as error:
+            print(error)
+            continue
+        seconds = round(time.monotonic() - began)
+        row = {
+            "point": name,
+            "config": f"configs/idrid/{config}.toml",
+            "overrides": list(overrides),
+            "seconds": seconds,
+        }
+        with results(size).open("a") as out:
+            out.write(json.dumps({**row, "result": result}) + "\n")
+
+
+def results(size: int) -> Path:
+    return RESULTS / ("idrid.jsonl" if size == 256 else f"idrid-{size}.jsonl")
+
+
+def read(size: int) -> list[dict[str, Any]]:
+    file = results(size)
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def table(size: int) -> None:
+    print("| run | train | unlabelled | labelled updates | epoch | accuracy | AUROC | sensitivity | specificity |")
+    print("|---|--:|--:|--:|--:|---|---|---|---|")
+    rows = {row["point"]: row["result"] for row in read(size)}
+    for name, _, _ in points(size):
+        if name in rows:
+            r = rows[name]
+            scores = r["test"]["dr"]
+            cells = [interval(scores[key]) for key in ("accuracy", "auroc", "sensitivity", "specificity")]
+            counts = (
+                f"{r['counts']['train']} | {r['counts']['unlabeled']} | {r['labeled_updates']} | {r['selected_epoch']}"
+            )
+            print(f"| {name} | {counts} | {' | '.join(cells)} |")
+    first = next(iter(rows.values()))["test"]["dr"]
+    print(f"| majority vote | | | | | {first['majority']:.3f} of {first['n']} | 0.5 | 1 | 0 |")
+
+
+def interval(estimate: dict[str, float]) -> str:
+    if estimate["value"] is None:
+        return "undefined"
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs/idrid-study"))
+    parser.add_argument("--manifest", type=Path, default=ROOT / "manifest.csv")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--size", type=int, default=256, choices=(256, 512))
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    if given.table:
+        table(given.size)
+    else:
+        run(given.runs, given.only, given.threads, given.manifest, given.size)
