@@ -1,0 +1,236 @@
+"""What of the runs goes into which picture."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from semiretina.errors import BadData
+from semiretina.report.figures import (
+    Curve,
+    Line,
+    Picture,
+    Style,
+    curve_panel,
+    interval_panel,
+    photograph,
+    roc_panel,
+    schedule_panel,
+)
+from semiretina.report.runs import Predictions, Run
+from semiretina.report.tables import Row, ratio
+
+Epochs = Mapping[str, Sequence[Mapping[str, Any]]]  # label of a run -> the log's rows of its epochs
+Styles = Mapping[str, Style]
+MEASURES = {"auroc": "AUROC", "accuracy": "accuracy", "mse": "mean squared error"}
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often a run answered which class (columns) to photographs of which class (rows)."""
+
+    run: str
+    classes: list[str]
+    counts: list[list[int]]
+
+
+@dataclass(frozen=True)
+class SampleGrid:
+    """Figure 4: originals, and under them what the decoder of each run makes of them (a data URI, or None)."""
+
+    names: list[str]
+    originals: list[str]
+    reconstructions: list[tuple[str, list[str | None]]]
+
+
+def validation_panels(runs: Sequence[Run], epochs: Epochs, styles: Styles) -> list[Picture]:
+    """Validation scores over epochs, one panel a measure; a run's stages are never drawn on one axis."""
+    pictures = []
+    for task, measure in _measures(epochs, "val"):
+        title = "reconstruction" if measure == "mse" else f"{task}: {MEASURES[measure]}"
+        pictures += _curves(runs, epochs, styles, "val", task, measure, f"{title} on validation")
+    return pictures
+
+
+def test_panels(runs: Sequence[Run], epochs: Epochs, styles: Styles) -> list[Picture]:
+    """The accuracy on the test photographs over epochs, for runs that tracked it under the paper's protocol."""
+    pictures = []
+    for task, measure in _measures(epochs, "test"):
+        if measure == "accuracy":
+            pictures += _curves(runs, epochs, styles, "test", task, measure, f"{task}: accuracy on test, every epoch")
+    return pictures
+
+
+def _measures(epochs: Epochs, role: str) -> list[tuple[str, str]]:
+    tasks = dict.fromkeys(task for rows in epochs.values() for row in rows for task in row.get(role, {}))
+    ordered = sorted(tasks, key=lambda task: task == "reconstruction")
+    return [(t, m) for t in ordered for m in (("mse",) if t == "reconstruction" else ("auroc", "accuracy"))]
+
+
+def _curves(
+    runs: Sequence[Run], epochs: Epochs, styles: Styles, role: str, task: str, measure: str, title: str
+) -> list[Picture]:
+    """A panel for the first stage of every run that has the measure, one for the second that has it, and so on."""
+    series = {run.label: _series(epochs[run.label], role, task, measure) for run in runs}
+    panels = []
+    for place in range(max(map(len, series.values()), default=0)):
+        lines, stages = [], []
+        for name in dict.fromkeys(run.name for run in runs):
+            own = [run for run in runs if run.name == name and len(series[run.label]) > place]
+            if not own:
+                continue
+            stage, _ = list(series[own[0].label].items())[place]
+            methods = [settings["method"]["name"] for settings in own[0].config["stages"]]
+            ends_here = stage == len(methods) - 1 and role == "val"
+            lines.append(
+                Line(
+                    name,
+                    styles[name],
+                    [list(series[run.label].values())[place] for run in own],
+                    [run.result["selected_epoch"] if ends_here else None for run in own],
+                )
+            )
+            if len(methods) > 1:
+                stages.append(f"{name}: stage {stage + 1} of {len(methods)}, {methods[stage]}.")
+        panels.append(
+            curve_panel(
+                title,
+                lines,
+                MEASURES[measure],
+                logarithmic=measure == "mse",
+                reference=_reference(runs, role, task, measure),
+                caption=" ".join(stages),
+            )
+        )
+    return panels
+
+
+def _series(rows: Sequence[Mapping[str, Any]], role: str, task: str, measure: str) -> dict[int, Sequence[float | None]]:
+    """Stage -> values by epoch, for the stages that have the measure, in the last phase that has it."""
+    phases: dict[str, dict[int, list[float | None]]] = {}
+    for row in rows:
+        value = (row.get(role) or {}).get(task, {}).get(measure)
+        phases.setdefault(row["phase"], {}).setdefault(row["stage"], []).append(value)
+    measured = [
+        {stage: values for stage, values in stages.items() if any(v is not None for v in values)}
+        for stages in phases.values()
+    ]
+    return dict(next((stages for stages in reversed(measured) if stages), {}))
+
+
+def _reference(runs: Sequence[Run], role: str, task: str, measure: str) -> tuple[str, float] | None:
+    if measure == "auroc":
+        return "chance", 0.5
+    if measure != "accuracy":
+        return None
+    votes = {round(v, 3) for run in runs if (v := run.result.get(role, {}).get(task, {}).get("majority")) is not None}
+    return ("majority vote", votes.pop()) if len(votes) == 1 else None
+
+
+def score_panels(rows: Sequence[Row], runs: Sequence[Run], styles: Styles) -> dict[str, list[Picture]]:
+    """Of each output: AUROC and accuracy of the runs with their intervals, then their ROC curves or the kappa."""
+    tables = {run.label: run.predictions() for run in runs}
+    pictures: dict[str, list[Picture]] = {}
+    for key in dict.fromkeys(row.task for row in rows):
+        own = [row for row in rows if row.task == key]
+        votes = {round(row.majority, 3) for row in own if row.majority is not None}
+        vote = ("majority vote", votes.pop()) if len(votes) == 1 else None
+        areas = [(row.run, styles[row.name], row.auroc) for row in own]
+        accuracies = [(row.run, styles[row.name], row.accuracy) for row in own]
+        kappas = [(row.run, styles[row.name], row.quadratic_kappa) for row in own]
+        pictures[key] = [
+            interval_panel(f"{key}: AUROC on test", areas, ("chance", 0.5)),
+            interval_panel(f"{key}: accuracy on test", accuracies, vote),
+        ]
+        if any(kappa.value is not None for _, _, kappa in kappas):
+            pictures[key].append(interval_panel(f"{key}: quadratic kappa on test", kappas, ("chance", 0.0)))
+        curves = [curve for row in own for curve in _roc_curve(row, tables[row.run], styles)]
+        if curves:
+            pictures[key].append(roc_panel(f"{key}: ROC curves on test", curves, _areas(own)))
+    return pictures
+
+
+def _roc_curve(row: Row, table: Predictions, styles: Styles) -> list[Curve]:
+    """The row's curve; none where a class is missing, or for a choice among classes."""
+    if row.sensitivity.value is None or row.specificity.value is None:
+        return []
+    known = _known(table, row.task, row.run)
+    point = (1 - row.specificity.value, row.sensitivity.value)
+    return [Curve(styles[row.name], [y for y, _ in known], [p for _, p in known], point)]
+
+
+def _areas(rows: Sequence[Row]) -> list[str]:
+    """The AUROC in words: with its interval for one run, from lowest to highest for several seeds of one name."""
+    said = []
+    for name in dict.fromkeys(row.name for row in rows):
+        own = [row.auroc for row in rows if row.name == name]
+        values = [area.value for area in own if area.value is not None]
+        if len(own) == 1 and values:
+            said.append(f"{name}: AUROC {ratio(own[0])}")
+        elif values:
+            said.append(f"{name}: AUROC {min(values):.3f} to {max(values):.3f} in {len(own)} seeds")
+    return said
+
+
+def _known(table: Predictions, key: str, run: str) -> list[tuple[int, float]]:
+    """Labels and probabilities of a yes-or-no output, named as in `result.json`: `dr`, `lesions.MA`."""
+    task, _, output = key.partition(".")
+    outputs = table.get(task, {})
+    cells = outputs.get(output or next(iter(outputs), ""))
+    if not cells:
+        raise BadData(f"{run}: predictions-test.csv has no rows of '{key}', which result.json scores; train it again")
+    return [(label, probability) for _, label, probability in cells if label is not None]
+
+
+def confusions(runs: Sequence[Run]) -> dict[str, list[Confusion]]:
+    """The confusion matrices of the tasks that choose among classes, task -> one for each run."""
+    tables: dict[str, list[Confusion]] = {}
+    for run in runs:
+        for task, outputs in run.predictions().items():
+            if "quadratic_kappa" not in run.result["test"].get(task, {}):
+                continue
+            classes = list(outputs)
+            counts = [[0] * len(classes) for _ in classes]
+            for cells in zip(*outputs.values(), strict=True):
+                labels = [label for _, label, _ in cells]
+                if 1 in labels:
+                    probabilities = [probability for _, _, probability in cells]
+                    counts[labels.index(1)][probabilities.index(max(probabilities))] += 1
+            tables.setdefault(task, []).append(Confusion(run.label, classes, counts))
+    return tables
+
+
+def schedule_panels(runs: Sequence[Run], epochs: Epochs) -> list[Picture]:
+    """Figure 3 for every stage that alternates between labelled and unlabelled minibatches."""
+    pictures = []
+    for run in runs:
+        stages: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+        for row in epochs[run.label]:
+            stages.setdefault((row["phase"], row["stage"]), []).append(row)
+        for (phase, _), rows in stages.items():
+            if phase == "train" and {mark for row in rows for mark in row["labeled"]} == {0, 1}:
+                pictures.append(schedule_panel(run.label, [r["losses_cl"] for r in rows], [r["labeled"] for r in rows]))
+    return pictures
+
+
+def sample_grids(runs: Sequence[Run], epochs: Epochs) -> list[SampleGrid]:
+    """Figure 4; runs that show the same photographs share one grid. A decoder that was never trained is left out."""
+    grids: dict[str, list[Run]] = {}
+    for run in runs:
+        originals = [(run.folder.samples / sample["original"]).read_bytes() for sample in run.samples()]
+        grids.setdefault(hashlib.sha256(b"".join(originals)).hexdigest(), []).append(run)
+    return [grid for own in grids.values() if (grid := _sample_grid(own, epochs)).originals]
+
+
+def _sample_grid(runs: Sequence[Run], epochs: Epochs) -> SampleGrid:
+    shown = runs[0].samples()
+    rows = []
+    for run in runs:
+        files = [sample["reconstruction"] for sample in run.samples()]
+        if any(files) and any("loss_ae" in row["train"] or "reconstruction" in row["val"] for row in epochs[run.label]):
+            rows.append((run.label, [photograph(run.folder.samples / file) if file else None for file in files]))
+    return SampleGrid(
+        names=[str(sample["path"]).replace("\\", "/").rsplit("/", 1)[-1] for sample in shown],
+        originals=[photograph(runs[0].folder.samples / sample["original"]) for sample in shown],
+        reconstructions=rows,
+    )

@@ -1,0 +1,164 @@
+"""Run folders as a report reads them: their files, checked, and a name for each that tells them apart."""
+
+import csv
+import io
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from semiretina.engine.run_folder import RunFolder
+from semiretina.errors import BadData, MissingInput
+from semiretina.records import read_text, summary
+
+SCHEMA = 1
+
+# task -> output -> (path, label or None where unknown, probability) of every photograph
+Predictions = dict[str, dict[str, list[tuple[str, int | None, float]]]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. Runs of one experiment that differ in the seed alone share a `name`; a `label` is a run's own."""
+
+    folder: RunFolder
+    name: str
+    label: str
+    result: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The seed that drew its training photographs and first weights."""
+        return int(self.result["seed"])
+
+    @property
+    def test_list(self) -> str:
+        """The hash of the list of test photographs; runs with different ones must not be compared."""
+        return str(self.result["split_sha256"])
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """The log's rows of epochs, in their order."""
+        rows = []
+        for number, line in enumerate(read_text(self.folder.log).splitlines(), start=1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise BadData(f"{self.folder.log}: line {number} is not JSON ({error}); train the run again") from None
+            if row["kind"] == "epoch":
+                rows.append(row)
+        return rows
+
+    def predictions(self) -> Predictions:
+        """What the run answered to the test photographs, in the file's order."""
+        file = self.folder.predictions("test")
+        table: Predictions = {}
+        try:
+            for row in csv.DictReader(io.StringIO(read_text(file), newline="")):
+                label = int(row["label"]) if row["label"] else None
+                cells = (row["path"], label, float(row["probability"]))
+                table.setdefault(row["task"], {}).setdefault(row["output"], []).append(cells)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadData(f"{file}: not a table of predictions ({error}); train the run again") from None
+        return table
+
+    def samples(self) -> list[dict[str, Any]]:
+        """Photographs shown: path, original, reconstruction (file names in `samples/`; None without a decoder)."""
+        return list(_json(self.folder.samples / "samples.json"))
+
+    def environment(self) -> dict[str, Any]:
+        """Versions and hardware."""
+        return dict(_json(self.folder.environment))
+
+
+def read_runs(paths: Sequence[Path]) -> list[Run]:
+    """The runs of these folders, each once, in the given order. Reads result and configuration alone.
+
+    Raises MissingInput that names every folder which is not a finished run, and BadData for a broken file.
+    """
+    if not paths:
+        raise MissingInput("a report needs at least one run folder; name those to compare")
+    unique = list({path.resolve(): path for path in paths}.values())
+    _check_files(unique, lambda folder: [folder.config, folder.result])
+    return _named([_read(path) for path in unique])
+
+
+def check_complete(runs: Sequence[Run]) -> None:
+    """Raises MissingInput that names every file which a report shows and a run lacks."""
+
+    def needed(folder: RunFolder) -> list[Path]:
+        tested = [folder.predictions("test")] if folder.read_result().get("test") else []
+        return [folder.log, folder.environment, folder.samples / "samples.json", *tested]
+
+    _check_files([run.folder.path for run in runs], needed)
+
+    def pictures(folder: RunFolder) -> list[Path]:
+        samples = _json(folder.samples / "samples.json")
+        return [folder.samples / s[kind] for s in samples for kind in ("original", "reconstruction") if s[kind]]
+
+    _check_files([run.folder.path for run in runs], pictures)
+
+
+def _check_files(paths: Sequence[Path], needed: Any) -> None:
+    defects = []
+    for path in paths:
+        if not path.is_dir():
+            defects.append(f"{path} is no folder")
+            continue
+        lacking = [str(file.relative_to(path)) for file in needed(RunFolder(path)) if not file.is_file()]
+        if lacking:
+            defects.append(f"{path} has no {', '.join(lacking)}")
+    if defects:
+        raise MissingInput(summary("report", defects, "finish these runs with `semiretina train`, or leave them out"))
+
+
+def _read(path: Path) -> Run:
+    folder = RunFolder(path)
+    result = _json(folder.result)
+    if not isinstance(result, dict) or result.get("schema") != SCHEMA:
+        raise BadData(f"{folder.result}: not a result of schema {SCHEMA}; train the run again with this version")
+    lacking = [key for key in ("seed", "split_sha256", "trained_on", "selected_epoch", "test") if key not in result]
+    if lacking:
+        raise BadData(f"{folder.result}: has no {', '.join(lacking)}; train the run again with this version")
+    try:
+        config = tomllib.loads(read_text(folder.config))
+    except tomllib.TOMLDecodeError as error:
+        raise BadData(f"{folder.config}: not valid TOML: {error}") from None
+    name = str(result.get("name") or path.resolve().name)
+    # "baseline-seed3" and "baseline-s3" are seed 3 of "baseline".
+    name = re.sub(rf"[-_. ](seed|s)[-_]?{result['seed']}$", "", name)
+    return Run(folder, name, name, result, config)
+
+
+def _named(runs: Sequence[Run]) -> list[Run]:
+    """Tells apart runs of one name: different experiments by their folder, seeds of one experiment by the seed."""
+    settings: dict[str, set[str]] = {}
+    for run in runs:
+        settings.setdefault(run.name, set()).add(_experiment(run))
+    runs = [
+        replace(run, name=f"{run.folder.path.resolve().parent.name}/{run.name}") if len(settings[run.name]) > 1 else run
+        for run in runs
+    ]
+    names = [run.name for run in runs]
+    labels = [f"{run.name}, seed {run.seed}" if names.count(run.name) > 1 else run.name for run in runs]
+    return [
+        replace(run, label=str(run.folder.path) if labels.count(label) > 1 else label)
+        for run, label in zip(runs, labels, strict=True)
+    ]
+
+
+def _experiment(run: Run) -> str:
+    """The settings that make an experiment: all but the seed and the place where it was computed."""
+    kept = {key: value for key, value in run.config.items() if key not in ("seed", "engine")}
+    kept["data"] = {key: value for key, value in kept.get("data", {}).items() if key != "cache"}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(read_text(file))
+    except json.JSONDecodeError as error:
+        raise BadData(f"{file}: not valid JSON ({error}); train the run again") from None
