@@ -1,0 +1,1 @@
+"""Studies: many runs planned, trained and reported together."""
