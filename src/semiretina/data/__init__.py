@@ -1,0 +1,1 @@
+"""From files to batches: sources, the split, reading photographs, the pixel cache, augmentation, the stream."""

@@ -113,15 +113,22 @@ def make_split(
     Of n labelled photographs, ceil(test * n) are tested and round(val * n) validated, where groups allow. Rows whose
     `split` column is set keep that role, and then no test (or validation) photographs are drawn if some are given.
     `labels` is the budget of training labels: the surplus becomes unlabelled, and validation labels are cut in the same
-    proportion.
+    proportion. With one seed, a smaller budget's labels are among a larger one's.
 
     Raises BadData when given roles tear a group apart, BadConfig when the budget exceeds the labels there are.
     """
     groups = find_groups(records, sha256, by)
     labeled = _labeled(records, tasks)
     strata = _strata(records, tasks)
-    roles = [record.split if record.split else "" for record in records]
+    roles = [record.split for record in records]
     _check_given(records, groups, roles)
+    # A given role decides for the rest of its group, which else might be drawn to the other side.
+    side = {
+        group: "train" if role == "unlabeled" else role
+        for group, role in zip(groups, roles, strict=True)
+        if role not in ("", "unused")
+    }
+    roles = [role or side.get(group, "") for group, role in zip(groups, roles, strict=True)]
     for role, wanted, key in (("test", test, split_seed), ("val", val, seed)):
         if role in roles:
             continue
@@ -132,7 +139,7 @@ def make_split(
             roles[row] = role
     roles = _settle(roles, labeled, groups)
     if labels != "all":
-        roles = _cut(roles, groups, strata, labels, seed)
+        roles = _cut(roles, strata, labels, seed)
     roles = ["unused" if record.quality == "ungradable" else role for record, role in zip(records, roles, strict=True)]
     split = Split(records, sha256, groups, roles)
     assert not torn_groups(split), torn_groups(split)
@@ -278,12 +285,24 @@ def _settle(roles: Sequence[str], labeled: Sequence[bool], groups: Sequence[str]
         role = given or ("train" if has_label else "unlabeled")
         if not has_label and role in ("train", "val", "test"):
             role = "unlabeled" if role == "train" else "unused"
-        # A labelled photograph without a role trains; its group is then not held out, or it would have been drawn with it.
+        # A labelled photograph without a role trains; its group is not held out, or it would have been drawn with it.
         settled.append("unused" if role in ("train", "unlabeled") and group in held else role)
     return settled
 
 
-def _cut(roles: Sequence[str], groups: Sequence[str], strata: Sequence[str], labels: int, seed: int) -> list[str]:
+def _order(rows: Sequence[int], strata: Sequence[str], random: np.random.Generator) -> list[int]:
+    """The rows shuffled, strata in proportion from the first on, so that a smaller budget is part of a larger one."""
+    sizes = Counter(strata[row] for row in rows)
+    seen: Counter[str] = Counter()
+    places = []
+    for row in (rows[i] for i in random.permutation(len(rows))):
+        stratum = strata[row]
+        places.append(((seen[stratum] + 0.5) / sizes[stratum], row))
+        seen[stratum] += 1
+    return [row for _, row in sorted(places, key=lambda place: place[0])]
+
+
+def _cut(roles: Sequence[str], strata: Sequence[str], labels: int, seed: int) -> list[str]:
     cut = list(roles)
     train = [row for row, role in enumerate(roles) if role == "train"]
     val = [row for row, role in enumerate(roles) if role == "val"]
@@ -291,9 +310,8 @@ def _cut(roles: Sequence[str], groups: Sequence[str], strata: Sequence[str], lab
         raise BadConfig(
             f"data.labels: {labels} training labels were asked for, but there are {len(train)}; ask for fewer"
         )
-    alone = [str(row) for row in range(len(roles))]
     for rows, budget, surplus in ((train, labels, "unlabeled"), (val, round(labels * len(val) / len(train)), "unused")):
-        kept = set(_draw(rows, alone, strata, budget, generator("labels", surplus, seed)))
+        kept = set(_order(rows, strata, generator("labels", surplus, seed))[:budget])
         for row in rows:
             cut[row] = roles[row] if row in kept else surplus
     return cut
