@@ -1,5 +1,6 @@
 """The main path, top to bottom: config -> records -> split -> pixels -> network -> stages -> predictions -> result."""
 
+import hashlib
 import os
 import platform
 import sys
@@ -10,7 +11,6 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
-from PIL import Image
 from torch import Tensor
 
 from semiretina import __version__
@@ -21,19 +21,19 @@ from semiretina.data.stream import Pixels
 from semiretina.draws import generator, seed_of
 from semiretina.engine.distributed import Place, find_place
 from semiretina.engine.epoch import Phase, Position
-from semiretina.engine.evaluate import full_scores, infer_rows, probabilities, reconstruct_rows, write_predictions
+from semiretina.engine.evaluate import full_scores, infer_rows, probabilities, write_predictions
 from semiretina.engine.grader import Grader
 from semiretina.engine.run_folder import RunFolder
-from semiretina.engine.train import find_start, make_method, train_phase
-from semiretina.errors import BadData, Refused
+from semiretina.engine.samples import write_samples
+from semiretina.engine.train import find_start, make_method, sides, train_phase
+from semiretina.errors import BadConfig, BadData, Refused, writing
 from semiretina.methods import METHODS, Method
 from semiretina.models import build_network
 from semiretina.models.network import Network
 from semiretina.progress import say
-from semiretina.records import Record, read_manifest, summary
+from semiretina.records import Record, read_manifest, read_text, summary, write_text
 from semiretina.tasks import Task, known, make_tasks
 
-SAMPLES = 4  # photographs shown beside their reconstructions
 # With fewer validation labels the best epoch is mostly luck, so nothing is selected on them: the last epoch counts.
 SELECT_FROM = 50
 
@@ -59,43 +59,50 @@ def train(
         place.wait()
         return _train(config, run, place, known_methods)
     check_config(config, known_methods)
+    fresh = not run.config.exists()
     with run.claimed(config):
-        prepare(config, run)
+        try:
+            prepare(config, run, known_methods)
+        except BaseException:
+            if fresh:
+                run.withdraw()
+            raise
         place.wait()
         return _train(config, run, place, known_methods)
 
 
 def check_config(config: Config, methods: Mapping[str, type[Method]]) -> None:
-    """Builds the network and every stage's method once without memory, so that a wrong name or size is told before
+    """Builds the network and every stage's method once, so that a wrong name, size or file of weights is told before
     any work.
     """
-    with torch.device("meta"):
-        parameters = {name: value for name, value in config.model.items() if name not in ("name", "weights")}
-        network = build_network(str(config.model["name"]), dict.fromkeys(config.tasks, 1), config.data.size, parameters)
+    network = _sketch(config)
     for number, stage in enumerate(config.stages):
         make_method(stage, number, network, methods)
+        if stage.batch == 1:
+            check_single(config, f"stages.{number}: batch = 1")
+    if config.model.get("weights"):
+        build_network(str(config.model["name"]), dict.fromkeys(config.tasks, 1), config.data.size, _parameters(config))
 
 
-def prepare(config: Config, run: RunFolder) -> None:
-    """Writes `split.csv` on the first start; later checks that the photographs are still the same.
+def check_single(config: Config, where: str) -> None:
+    """Raises BadConfig when the network cannot learn from one photograph alone; `where` says why it would have to."""
+    try:
+        _sketch(config).train().encode(torch.empty((1, 3, config.data.size, config.data.size), device="meta"))
+    except ValueError:
+        raise BadConfig(
+            f"{where}: this network's batch normalisation needs two photographs at once; take at least two"
+        ) from None
 
-    Raises BadData that names every photograph that is missing, unreadable or changed, all in one pass.
+
+def prepare(config: Config, run: RunFolder, methods: Mapping[str, type[Method]]) -> None:
+    """Writes `split.csv` on the first start; later checks that split, manifest and photographs are still the same.
+
+    Raises BadData that names every photograph that is missing or unreadable, Refused that names what has changed.
     """
     if run.result.exists():
         return
     if run.split.exists():
-        split = read_split(run.split)
-        entries = read_photographs(config, split.records)
-        used = [row for row, role in enumerate(split.roles) if role != "unused"]
-        changed = [split.records[row].path.name for row in used if entries[row].sha256 != split.sha256[row]]
-        if changed:
-            raise Refused(
-                summary(
-                    str(run.split),
-                    [f"{name} is not the photograph that was split" for name in changed],
-                    "put the photographs back, or train anew in another --out",
-                )
-            )
+        check_unchanged(config, run)
         return
     records = regrade(read_manifest(Path(config.data.manifest)), config.data.regrade)
     tasks = make_tasks(config.tasks, records)
@@ -111,13 +118,55 @@ def prepare(config: Config, run: RunFolder) -> None:
         by=config.data.by,
         labels=config.data.labels,
     )
-    check_split(config, split, tasks)
+    check_split(config, split, tasks, methods)
     split.write(run.split)
+    write_text(run.split_sum, f"{_sha256(run.split)}  {run.split.name}\n")
     say("split: " + ", ".join(f"{count} {role}" for role, count in split.counts.items()))
 
 
-def check_split(config: Config, split: Split, tasks: Mapping[str, Task]) -> None:
-    """Raises BadData when nothing can be learned or tested: no training label, or a task with one class only."""
+def check_unchanged(config: Config, run: RunFolder) -> None:
+    """Raises Refused when the split was edited, the manifest says something else now, or photographs are others."""
+    split = read_split(run.split)
+    if run.split_sum.exists() and read_text(run.split_sum).split()[:1] != [_sha256(run.split)]:
+        raise Refused(
+            f"{run.split}: was edited after the run began (its SHA-256 is not that in {run.split_sum.name}); "
+            "restore it, or train anew in another --out"
+        )
+    manifest = Path(config.data.manifest)
+    # The split holds all that the manifest said, so that a run goes on without it.
+    if manifest.exists():
+        now = {record.path: record for record in regrade(read_manifest(manifest), config.data.regrade)}
+        then = {record.path: record for record in split.records}
+        differing = [f"{path.name} is new" for path in now if path not in then]
+        differing += [f"{path.name} is gone" for path in then if path not in now]
+        differing += [f"{path.name} reads otherwise" for path in then if path in now and now[path] != then[path]]
+        if differing:
+            advice = "restore the manifest, or train anew in another --out"
+            raise Refused(summary(f"{manifest}: is not what {run.split} was drawn from", differing, advice))
+    entries = read_photographs(config, split.records)
+    used = [row for row, role in enumerate(split.roles) if role != "unused"]
+    changed = [split.records[row].path.name for row in used if entries[row].sha256 != split.sha256[row]]
+    if changed:
+        raise Refused(
+            summary(
+                str(run.split),
+                [f"{name} is not the photograph that was split" for name in changed],
+                "put the photographs back, or train anew in another --out",
+            )
+        )
+
+
+def check_split(config: Config, split: Split, tasks: Mapping[str, Task], methods: Mapping[str, type[Method]]) -> None:
+    """Raises BadData when nothing can be learned: no training label, or a task with one class only; BadConfig when a
+    stage needs unlabelled photographs that there are not.
+    """
+    for number, stage in enumerate(config.stages):
+        method = methods[stage.method["name"]]
+        _, unlabeled = sides(split, "train", stage, method)
+        if len(unlabeled) == 1 and method.stream != "labeled":
+            check_single(config, f"stages.{number}: there is one unlabelled photograph")
+    if config.track_test and not len(split.rows("test")):
+        raise BadConfig("track_test: the split has no test photograph to track; set data.test, or track_test = false")
     train = split.rows("train")
     if not len(train):
         raise BadData(
@@ -141,7 +190,9 @@ def check_split(config: Config, split: Split, tasks: Mapping[str, Task]) -> None
 
 def read_photographs(config: Config, records: Sequence[Record]) -> list[Entry]:
     """The cache's entries of all records. Raises BadData that names every photograph that cannot be read."""
-    entries = _cache(config).add([record.path for record in records])
+    cache = _cache(config)
+    with writing(cache.folder):
+        entries = cache.add([record.path for record in records])
     broken = [f"{r.path}: {e.error}" for r, e in zip(records, entries, strict=True) if e.error]
     if broken:
         raise BadData(summary(config.data.manifest, broken, "mend these files or take their rows out of the manifest"))
@@ -151,7 +202,8 @@ def read_photographs(config: Config, records: Sequence[Record]) -> list[Entry]:
 def set_determinism(config: Config) -> None:
     """Bit-exact repetition, or speed, before the first kernel runs."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(config.engine.deterministic)
+    # Where a GPU has no deterministic kernel, torch warns and goes on; on the CPU all of ours have one.
+    torch.use_deterministic_algorithms(config.engine.deterministic, warn_only=torch.cuda.is_available())
     torch.backends.cudnn.benchmark = not config.engine.deterministic
 
 
@@ -180,7 +232,7 @@ def _train(config: Config, run: RunFolder, place: Place, methods: Mapping[str, t
     if config.refit == "train+val":
         if position.phase == "train":
             network = _network(config, tasks, place)
-            position, tensors = Position("refit", selected_epoch=position.selected_epoch), {}
+            position, tensors = Position("refit", selected_epoch=place.agree(position.selected_epoch)), {}
         # As many epochs of the last stage as were chosen on validation (readings, row 31).
         last = config.stages[-1].model_copy(update={"epochs": position.selected_epoch, "updates": None})
         stages = [*config.stages[:-1], last]
@@ -195,8 +247,8 @@ def _train(config: Config, run: RunFolder, place: Place, methods: Mapping[str, t
 def make_targets(config: Config, split: Split, tasks: Mapping[str, Task], place: Place) -> dict[str, Tensor]:
     """Targets by task for every row of the split, on the device.
 
-    With `shuffle_labels` those of the training rows are permuted among themselves, task by task: a control that must
-    end at chance.
+    With `shuffle_labels` those of the training and validation rows are permuted among themselves, task by task: a
+    control that must end at chance, and may not be selected by true labels either.
     """
     targets = {}
     for name, task in tasks.items():
@@ -219,10 +271,24 @@ def _pixels(config: Config, split: Split, place: Place) -> Pixels:
 
 
 def _network(config: Config, tasks: Mapping[str, Task], place: Place) -> Network:
-    parameters = {name: value for name, value in config.model.items() if name != "name"}
     torch.manual_seed(seed_of(config.seed, "network"))
     outputs = {name: len(task.outputs) for name, task in tasks.items()}
-    return build_network(str(config.model["name"]), outputs, config.data.size, parameters).to(place.device)
+    return build_network(str(config.model["name"]), outputs, config.data.size, _parameters(config)).to(place.device)
+
+
+def _sketch(config: Config) -> Network:
+    """The network without memory or weights: its shapes and its complaints."""
+    parameters = {name: value for name, value in _parameters(config).items() if name != "weights"}
+    with torch.device("meta"):
+        return build_network(str(config.model["name"]), dict.fromkeys(config.tasks, 1), config.data.size, parameters)
+
+
+def _parameters(config: Config) -> dict[str, Any]:
+    return {name: value for name, value in config.model.items() if name != "name"}
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _finish(
@@ -252,7 +318,8 @@ def _finish(
         }
         write_predictions(run.predictions(role), split, rows, tasks, values, truth)
         scores[role] = full_scores(tasks, values, truth, [split.groups[row] for row in rows], config.threshold)
-    write_samples(run, split, pixels, network, config.engine.eval_batch)
+    if not run.samples.exists():
+        write_samples(run.samples, split, pixels, network, config.engine.eval_batch, decode=False)
     result = {
         "schema": 1,
         "name": run.path.name,
@@ -265,7 +332,7 @@ def _finish(
         "test": scores.get("test", {}),
         "val": scores.get("val", {}),
     }
-    if config.track_test:
+    if position.tracked:
         result["paper_protocol"] = {name: paper_protocol([row[name] for row in position.tracked]) for name in tasks}
     run.write_json(run.result, result)
     return run.read_result()
@@ -283,24 +350,6 @@ def paper_protocol(accuracies: Sequence[float]) -> dict[str, float]:
         "last": accuracies[-1],
         "mean_last_ten": sum(last_ten) / len(last_ten),
     }
-
-
-def write_samples(run: RunFolder, split: Split, pixels: Pixels, network: Network, batch: int) -> None:
-    """The first photographs of the test set, and what the decoder makes of them, for figure 4."""
-    rows = split.rows("test")[:SAMPLES]
-    reconstructed = reconstruct_rows(network, pixels, rows, batch)[1] if network.decoder is not None else None
-    run.samples.mkdir(exist_ok=True)
-    samples: list[dict[str, Any]] = []
-    for number, row in enumerate(rows):
-        original = f"original-{number:02d}.png"
-        Image.fromarray(pixels.take(rows[number : number + 1])[0].cpu().numpy()).save(run.samples / original)
-        reconstruction = None
-        if reconstructed is not None:
-            reconstruction = f"reconstruction-{number:02d}.png"
-            picture = (reconstructed[number].clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-            Image.fromarray(picture.numpy()).save(run.samples / reconstruction)
-        samples.append({"path": str(split.records[row].path), "original": original, "reconstruction": reconstruction})
-    run.write_json(run.samples / "samples.json", samples)
 
 
 def environment(place: Place) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from semiretina.errors import BadData, MissingInput
+from semiretina.errors import BadData, MissingInput, writing
 
 KEPT = 2
 
@@ -40,9 +40,9 @@ def load(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         facts = json.loads(_with(file, ".json").read_text("utf-8"))
         data = _with(file, ".safetensors").read_bytes()
     except FileNotFoundError as error:
-        raise MissingInput(f"{error.filename}: no such file; the checkpoint is incomplete") from None
+        raise MissingInput(f"{error.filename}: no such file; its other half is of no use alone") from None
     except ValueError:
-        raise BadData(f"{_with(file, '.json')}: not valid JSON; the checkpoint is damaged") from None
+        raise BadData(f"{_with(file, '.json')}: not valid JSON; the file is damaged") from None
     if hashlib.sha256(data).hexdigest() != facts.get("sha256"):
         raise BadData(f"{_with(file, '.safetensors')}: its checksum fails; the file is damaged")
     return load_tensors(data), facts
@@ -74,6 +74,12 @@ def forget_old(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove(file: Path) -> None:
+    """Takes a checkpoint away, whole or not; the JSON first, so that no half of it counts."""
+    for suffix in (".json", ".safetensors"):
+        _with(file, suffix).unlink(missing_ok=True)
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """An optimiser's state as named tensors; single numbers (Adam's step count) become tensors of shape ()."""
     state = optimizer.state_dict()["state"]
@@ -100,17 +106,18 @@ def _with(file: Path, suffix: str) -> Path:
 
 
 def _replace(file: Path, data: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.part")
-    try:
-        with temporary.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, file)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(temporary, file)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -33,6 +33,14 @@ class Place:
             for tensor in network.state_dict().values():
                 distributed.broadcast(tensor, 0)
 
+    def agree(self, number: int) -> int:
+        """The first process's number, in all of them: only it scores, so only it knows what was selected."""
+        if self.ranks == 1:
+            return number
+        told = torch.tensor(number, device=self.device)
+        distributed.broadcast(told, 0)
+        return int(told)
+
 
 def find_place(device: str) -> Place:
     """Reads torchrun's environment and joins the process group; `device` is "auto", "cpu", "cuda" or "cuda:1".

@@ -63,12 +63,15 @@ class EpochLog:
         self.phase = phase
         self.facts = {"phase": phase.name, "stage": at.stage, "epoch": at.epoch}
         self.losses: list[float] = []
+        self.losses_cl: list[float | None] = []  # what figure 3 colours: the classifier's loss, None without labels
         self.sums: dict[str, list[float]] = {}
 
     def step(self, number: int, logs: Mapping[str, Tensor], rate: float) -> None:
         """Notes one step; a row now and then, and whenever gradient norms were taken."""
         values = {name: value.item() for name, value in logs.items()}
         self.losses.append(values["loss"])
+        classification = [values[f"loss_{task}"] for task in self.phase.tasks if f"loss_{task}" in values]
+        self.losses_cl.append(sum(classification) if classification else None)
         for name, value in values.items():
             self.sums.setdefault(name, []).append(value)
         if self.phase.place.first and (number % STEP_ROWS_EVERY == 0 or "grad_norm_ae" in values):
@@ -99,6 +102,7 @@ def end_epoch(
         "images": sum(len(step.labeled) + len(step.unlabeled) for step in steps),
         "labeled_updates": position.labeled_updates,
         "losses": log.losses,
+        "losses_cl": log.losses_cl,
         "labeled": [int(len(step.labeled) > 0) for step in steps],
         "train": log.means,
         "val": {},
@@ -134,7 +138,11 @@ def scores_of(phase: Phase, network: Network, rows: Rows, method: Method) -> dic
 
 
 def _select(phase: Phase, network: Network, val: Mapping[str, Mapping[str, float]], position: Position) -> None:
-    """Notes the best epoch by the mean AUROC of the tasks and keeps its weights; among equals the earlier one."""
+    """Notes the best epoch and keeps its weights; among equals the earlier one.
+
+    By the mean AUROC of the tasks, or by the reconstruction's error where the classifier is not trained; where neither
+    is defined (one class in validation), the later epoch counts.
+    """
     if not phase.select:
         position.selected_epoch, position.selected_updates = (
             max(position.epoch, position.selected_epoch),
@@ -143,8 +151,10 @@ def _select(phase: Phase, network: Network, val: Mapping[str, Mapping[str, float
         return
     curves = [val[task]["auroc"] for task in phase.tasks if task in val]
     defined = [curve for curve in curves if not math.isnan(curve)]
+    if not curves and "reconstruction" in val:
+        defined = [-val["reconstruction"]["mse"]]
     score = sum(defined) / len(defined) if defined else 0.0
-    if position.best is None or score > position.best:
+    if position.best is None or score > position.best or not defined:
         position.best, position.selected_epoch, position.selected_updates = (
             score,
             position.epoch,

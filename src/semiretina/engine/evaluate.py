@@ -68,7 +68,9 @@ def reconstruct_rows(network: Network, pixels: Pixels, rows: Rows, batch: int) -
 
 def probabilities(task: Task, logits: Tensor, temperature: float = 1.0) -> Floats:
     """[n, outputs]: a sigmoid each, or a softmax over classes, of logits / temperature."""
-    scaled = logits / temperature
+    # In double: torch's float kernels round a tensor's tail otherwise than its body, so that a photograph's last bit
+    # would depend on its place in the batch.
+    scaled = logits.double() / temperature
     values = scaled.sigmoid() if task.kind == "binary" else scaled.softmax(dim=1)
     return np.asarray(values.numpy(), np.float32)
 

@@ -78,7 +78,10 @@ def load_grader(run: Path, device: torch.device | None = None, batch: int = 32) 
     """The grader of a finished run folder. Raises MissingInput when there is none, BadData when it is damaged."""
     if not (run / "grader.json").exists():
         raise MissingInput(f"{run}: no grader here (grader.json); give the folder of a finished run")
-    tensors, facts = checkpoint.load(run / "grader")
+    try:
+        tensors, facts = checkpoint.load(run / "grader")
+    except (BadData, MissingInput) as error:
+        raise type(error)(f"{error}; copy the run folder again, or train anew") from None
     if facts.get("schema") != SCHEMA:
         raise BadData(
             f"{run / 'grader.json'}: schema {facts.get('schema')}, this program reads {SCHEMA}; use its own version"

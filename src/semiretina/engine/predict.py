@@ -4,6 +4,7 @@ import csv
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,62 +13,72 @@ import numpy.typing as npt
 from semiretina.data.image import UnreadablePhotograph
 from semiretina.data.sources.table import SUFFIXES
 from semiretina.engine.grader import Grader
-from semiretina.errors import CannotWrite, MissingInput, Refused
-from semiretina.progress import progress
+from semiretina.errors import MissingInput, Refused, writing
+from semiretina.progress import progress, say
 from semiretina.records import read_manifest
 
 COLUMNS = ("path", "task", "output", "probability", "status", "reason")
+SAME = 0.01  # other hardware rounds probabilities otherwise; another grader's mostly differ by more
 Photograph = tuple[npt.NDArray[np.uint8] | None, str]  # pixels, or None and the reason
 Graded = Mapping[str, npt.NDArray[np.float32]]  # task -> [outputs]
 
 
 def predict(grader: Grader, inputs: Sequence[Path], out: Path) -> tuple[int, int]:
-    """Grades photographs, folders of them or manifests (.csv) into the CSV `out`; returns how many succeeded and failed.
+    """Grades files, folders of them or manifests (.csv) into the CSV `out`; returns how many succeeded and failed.
 
     A row for each photograph and output: `status` is "ok", or "failed" with the reason and no probability. When `out`
     already holds rows, the photographs that are complete there are left alone.
 
-    Raises MissingInput for an input that is not there, Refused when `out` is something else, CannotWrite when it cannot
-    be made.
+    Raises MissingInput for inputs that are not there, Refused when `out` is something else or another grader's,
+    CannotWrite when it cannot be made.
     """
     files = list(dict.fromkeys(find_files(inputs)))
-    done = _keep_complete(out, grader)
-    waiting = [file for file in files if str(file) not in done]
-    failed = 0
-    try:
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        table = out.open("a", newline="", encoding="utf-8")
-    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        raise CannotWrite(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
-    with table, progress("Grading", len(waiting)) as advance:
-        writer = csv.writer(table, lineterminator="\n")
-        if table.tell() == 0:
-            writer.writerow(COLUMNS)
-        for file, graded, reason in grade_files(grader, waiting):
-            for name, task in grader.tasks.items():
-                for number, output in enumerate(task.outputs):
-                    value = "" if graded is None else f"{graded[name][number]:.9g}"
-                    writer.writerow([file, name, output, value, "failed" if graded is None else "ok", reason])
-            failed += graded is None
-            table.flush()
-            advance()
+        held = out.is_file() and out.stat().st_size > 0
+        done = _keep_complete(out, grader) if held else set()
+        waiting = [file for file in files if str(file) not in done]
+        if len(waiting) < len(files):
+            say(f"{out}: {len(files) - len(waiting)} of {len(files)} photographs stand there already")
+        failed = 0
+        # A file's name need not be UTF-8: it goes into the table, and comes back, byte by byte.
+        with (
+            out.open("a", newline="", encoding="utf-8", errors="surrogateescape") as table,
+            progress("Grading", len(waiting)) as advance,
+        ):
+            writer = csv.writer(table, lineterminator="\n")
+            if not held or not out.stat().st_size:
+                writer.writerow(COLUMNS)
+            for file, graded, reason in grade_files(grader, waiting):
+                for name, task in grader.tasks.items():
+                    for number, output in enumerate(task.outputs):
+                        value = "" if graded is None else f"{graded[name][number]:.9g}"
+                        writer.writerow([file, name, output, value, "failed" if graded is None else "ok", reason])
+                failed += graded is None
+                table.flush()
+                advance()
     return len(waiting) - failed, failed
 
 
 def find_files(inputs: Sequence[Path]) -> Iterator[Path]:
-    """The photographs that are meant: files as they are, folders searched whole, manifests row by row."""
+    """The photographs that are meant: files as they are, folders searched whole, manifests row by row.
+
+    A name like a photograph's is one, there or not: it gets its rows in the table. Raises MissingInput that names
+    all others that are not there.
+    """
+    missing = [path for path in inputs if path.suffix.lower() not in (*SUFFIXES, ".csv") and not path.exists()]
+    if missing:
+        raise MissingInput(f"{', '.join(map(str, missing))}: no such photograph, folder or manifest; check the path")
     for path in inputs:
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            found = sorted(file for file in path.rglob("*") if _is_photograph(file, path))
             if not found:
                 raise MissingInput(f"{path}: no photograph in this folder (looked for {', '.join(SUFFIXES)})")
             yield from found
         elif path.suffix.lower() == ".csv":
             yield from (record.path for record in read_manifest(path))
-        elif path.exists():
-            yield path
         else:
-            raise MissingInput(f"{path}: no such photograph, folder or manifest")
+            yield path
 
 
 def grade_files(grader: Grader, files: Sequence[Path]) -> Iterator[tuple[Path, Graded | None, str]]:
@@ -96,22 +107,62 @@ def _read(grader: Grader, file: Path) -> Photograph:
         return grader.read(file), ""
     except FileNotFoundError:
         return None, "no such file"
-    except (UnreadablePhotograph, OSError) as error:
+    except UnreadablePhotograph as error:
         return None, str(error)
+    except OSError as error:
+        return None, f"cannot be opened: {error.strerror}"
+
+
+def _is_photograph(file: Path, folder: Path) -> bool:
+    # A Mac leaves "._name.jpg" beside name.jpg, and viewers keep their thumbnails in hidden folders.
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
 
 
 def _keep_complete(out: Path, grader: Grader) -> set[str]:
-    """The photographs whose rows are complete in `out`, after cutting off what a stop left half-written."""
-    if not out.is_file() or not out.stat().st_size:
-        return set()
-    each = sum(len(task.outputs) for task in grader.tasks.values())
-    with out.open("r+", newline="", encoding="utf-8") as table:
-        lines = table.readlines()
-        if tuple(lines[0].rstrip("\n").split(",")) != COLUMNS:
+    """The photographs whose rows are complete in `out`, after cutting off what a stop left half-written at its end."""
+    outputs = [(name, output) for name, task in grader.tasks.items() for output in task.outputs]
+    header = (",".join(COLUMNS) + "\n").encode()
+    done: set[str] = set()
+    graded: list[list[str]] = []  # the rows of the first photograph that was graded
+    with out.open("r+b") as table:
+        begin = table.read(len(header))
+        if not header.startswith(begin):
             raise Refused(f"{out}: exists and is not a table of predictions; choose another --out")
-        whole = [line for line in lines[1:] if line.endswith("\n")]
-        whole = whole[: len(whole) // each * each]
-        table.seek(0)
-        table.truncate()
-        table.writelines([lines[0], *whole])
-    return {row[0] for row in csv.reader(whole)}
+        whole = place = len(begin) if begin == header else 0
+
+        def lines() -> Iterator[str]:
+            nonlocal place
+            for line in table:
+                if line.endswith(b"\n"):
+                    place += len(line)
+                    yield line.decode(errors="surrogateescape")
+
+        rows = csv.reader(lines() if whole else ())
+        while len(block := list(islice(rows, len(outputs)))) == len(outputs):
+            paths = {row[0] for row in block if len(row) == len(COLUMNS)}
+            if len(paths) != 1 or [tuple(row[1:3]) for row in block] != outputs:
+                raise Refused(
+                    f"{out}: its rows at {block[0][0]} are not those of this grader's outputs, "
+                    f"{', '.join(output for _, output in outputs)}; choose another --out"
+                )
+            done |= paths
+            graded = graded or (block if block[0][4] == "ok" else [])
+            whole = place
+        _check_same(out, grader, graded)
+        table.truncate(whole)
+    return done
+
+
+def _check_same(out: Path, grader: Grader, rows: Sequence[Sequence[str]]) -> None:
+    """Raises Refused when this grader sees the photograph of these rows otherwise: rows of two would mix."""
+    pixels = _read(grader, Path(rows[0][0]))[0] if rows else None
+    if pixels is None:
+        return
+    now = np.concatenate([values[0] for values in grader.grade(pixels[None]).values()])
+    for row, value in zip(rows, now, strict=True):
+        if not abs(float(row[3]) - value) <= SAME:
+            raise Refused(
+                f"{out}: holds another grader's predictions, or {row[0]} has changed since: {row[2]} {row[3]} there, "
+                f"{value:.9g} now; choose another --out"
+            )

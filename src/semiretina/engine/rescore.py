@@ -1,5 +1,6 @@
 """Scores of a finished run's grader: on its own split again, or on another data set."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from semiretina.data.split import find_groups, read_split
+from semiretina.data.split import find_groups, read_split, regrade
 from semiretina.engine.evaluate import full_scores
 from semiretina.engine.grader import load_grader
 from semiretina.engine.predict import grade_files
+from semiretina.engine.run_folder import RunFolder, finite
 from semiretina.errors import BadConfig, BadData, Refused
 from semiretina.progress import progress, say
 from semiretina.records import Record, read_manifest
@@ -20,44 +22,62 @@ from semiretina.tasks import Task, make_tasks
 def rescore(run: Path, what: Path | str) -> dict[str, Any]:
     """The scores of a run's grader on its own split ("val" or "test") or on a manifest, as in `result.json`.
 
-    Tasks that the records do not carry are left out; photographs that cannot be read are counted. Photographs of another
+    Tasks that the records do not carry are left out; photographs that cannot be read are counted. Those of another
     manifest that the run used in training or selection are counted as `seen`: scores on them are too good.
 
     Raises MissingInput where there is no finished run, BadConfig for another split, Refused for another grading scale.
     """
-    grader = load_grader(run)
-    split = read_split(run / "split.csv")
+    if not isinstance(what, Path) and what not in ("val", "test"):
+        raise BadConfig(f"split {what}: known are val and test")
+    config = RunFolder(run).read_config()
+    grader, split = load_grader(run, batch=config.engine.eval_batch), read_split(run / "split.csv")
+    own = split.rows(what) if isinstance(what, str) else np.empty(0, np.int64)
     if isinstance(what, Path):
-        records: Sequence[Record] = read_manifest(what)
-    elif what in ("val", "test"):
-        records = [split.records[row] for row in split.rows(what)]
+        records = regrade(read_manifest(what), config.data.regrade)
     else:
-        raise BadConfig(f"--split {what}: known are val and test")
+        records = [split.records[row] for row in own]
+    if not records:
+        raise BadData(f"{run}: no photograph of its split has the role {what}; name another")
     tasks = _carried(grader.tasks, records)
     values: dict[str, list[Any]] = {name: [] for name in tasks}
-    scored = []
+    scored: list[int] = []
     with progress("Grading", len(records)) as advance:
-        graded_files = grade_files(grader, [record.path for record in records])
-        for record, (file, graded, reason) in zip(records, graded_files, strict=True):
+        for number, (file, graded, reason) in enumerate(grade_files(grader, [record.path for record in records])):
             advance()
             if graded is None:
                 say(f"{file}: {reason}; not scored")
                 continue
-            scored.append(record)
+            scored.append(number)
             for name in tasks:
                 values[name].append(graded[name])
     if not scored:
-        raise BadData(f"{what}: none of its {len(records)} photographs can be read")
-    targets = {name: torch.from_numpy(task.targets(scored)) for name, task in tasks.items()}
-    groups = find_groups(scored, [""] * len(scored), "patient")
-    used = {split.records[row].path.resolve() for row in split.rows("train", "val", "unlabeled")}
-    return {
+        raise BadData(
+            f"{what}: none of its {len(records)} photographs can be read; look at the first: {file}: {reason}"
+        )
+    kept = [records[number] for number in scored]
+    if isinstance(what, Path):
+        pictures = [_sha256(record.path) for record in kept]
+        groups = find_groups(kept, pictures, config.data.by)
+        # By content: a copy under another name is the same photograph.
+        used = {split.sha256[row] for row in split.rows("train", "val", "unlabeled")}
+        seen = sum(picture in used for picture in pictures)
+    else:
+        groups, seen = [split.groups[own[number]] for number in scored], 0
+    targets = {name: torch.from_numpy(task.targets(kept)) for name, task in tasks.items()}
+    stacked = {name: np.stack(rows) for name, rows in values.items()}
+    result: dict[str, Any] = {
         "data": str(what),
         "photographs": len(records),
-        "unreadable": len(records) - len(scored),
-        "seen": sum(record.path.resolve() in used for record in scored) if isinstance(what, Path) else 0,
-        "scores": full_scores(tasks, {k: np.stack(v) for k, v in values.items()}, targets, groups, grader.threshold),
+        "unreadable": len(records) - len(kept),
+        "seen": seen,
+        "scores": finite(full_scores(tasks, stacked, targets, groups, grader.threshold)),
     }
+    return result
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _carried(known: Mapping[str, Task], records: Sequence[Record]) -> dict[str, Task]:
@@ -65,13 +85,22 @@ def _carried(known: Mapping[str, Task], records: Sequence[Record]) -> dict[str, 
     for name, task in known.items():
         try:
             found = make_tasks([name], records)[name]
+        except BadConfig:
+            scales = ", ".join(sorted({record.scale for record in records if record.grade is not None}))
+            raise Refused(
+                f"task {name}: these records mix the grading scales {scales}; score those of the grader's own scale"
+            ) from None
         except BadData:
             say(f"task {name}: these records have no label for it, so it is not scored")
             continue
         if found.outputs != task.outputs:
             theirs, ours = ", ".join(found.outputs), ", ".join(task.outputs)
-            raise Refused(f"task {name}: the grader knows {ours}, these records {theirs}; score it on its own scale")
+            raise Refused(
+                f"task {name}: the grader knows {ours}, these records {theirs}; score it on records of its own scale"
+            )
         tasks[name] = found
     if not tasks:
-        raise BadData(f"these records carry no label for any of the grader's tasks: {', '.join(known)}")
+        raise BadData(
+            f"these records carry no label for any of the grader's tasks, {', '.join(known)}; fill their columns"
+        )
     return tasks

@@ -3,7 +3,7 @@
 | file | content |
 |---|---|
 | `config.toml` | the resolved configuration |
-| `split.csv` | manifest columns, sha256, group, role |
+| `split.csv`, `split.sha256` | manifest columns, sha256, group, role; the sum that shows whether it was edited |
 | `log.jsonl` | a row a step now and then, a row an epoch |
 | `checkpoints/` | where training stands: the newest two and the best by validation |
 | `grader.safetensors`, `grader.json` | what is handed over: see `engine.grader` |
@@ -16,14 +16,14 @@ import json
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from semiretina.config import Config, dump_toml, load_config
-from semiretina.errors import CannotWrite, MissingInput, Refused
+from semiretina.errors import CannotWrite, MissingInput, Refused, writing
 from semiretina.records import read_text, write_text
 
 # What may differ between two starts of one run: it changes where and how fast a run computes, not what.
@@ -36,6 +36,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config, self.split = path / "config.toml", path / "split.csv"
+        self.split_sum = path / "split.sha256"
         self.log, self.result, self.environment = path / "log.jsonl", path / "result.json", path / "environment.json"
         self.checkpoints, self.samples, self.grader = path / "checkpoints", path / "samples", path / "grader"
 
@@ -68,6 +69,14 @@ class RunFolder:
         finally:
             lock.release()
 
+    def withdraw(self) -> None:
+        """Takes back a start that came to nothing: a mended configuration may then use the same folder."""
+        self.config.unlink(missing_ok=True)
+        # Windows keeps a held lock, and a folder of other things stays.
+        with suppress(OSError):
+            (self.path / ".lock").unlink()
+            self.path.rmdir()
+
     def _check_config(self, config: Config) -> None:
         if not self.config.exists():
             write_text(self.config, dump_toml(config))
@@ -87,8 +96,8 @@ class RunFolder:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """One row to the log."""
-        with self.log.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(_finite(row)) + "\n")
+        with writing(self.log), self.log.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(finite(row)) + "\n")
 
     def log_size(self) -> int:
         """Bytes in the log, kept in each checkpoint, so that a resumed run repeats no row."""
@@ -102,7 +111,7 @@ class RunFolder:
 
     def write_json(self, file: Path, value: Any) -> None:
         """A JSON file in one step; NaN and infinities become null."""
-        write_text(file, json.dumps(_finite(value), indent=1) + "\n")
+        write_text(file, json.dumps(finite(value), indent=1) + "\n")
 
     def read_result(self) -> dict[str, Any]:
         """The result of a finished run. Raises MissingInput when there is none."""
@@ -128,9 +137,10 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return {k: v for name, inner in items for k, v in _flat(inner, f"{path}.{name}" if path else name).items()}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The value with null in place of NaN and infinities, which JSON does not know."""
     if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from semiretina.batch import Batch, Progress
 from semiretina.config import Stage, arguments, lookup
+from semiretina.data.split import Split
 from semiretina.data.stream import Rows, Step, Stream
 from semiretina.draws import seed_of
 from semiretina.engine import checkpoint
@@ -25,6 +26,7 @@ from semiretina.engine.epoch import EpochLog, Phase, Position, end_epoch
 from semiretina.engine.optimizers import learning_rate, make_optimizer
 from semiretina.engine.plan import plan_stage, sees_labels, steps_of
 from semiretina.engine.run_folder import RunFolder
+from semiretina.engine.samples import write_samples
 from semiretina.errors import BadConfig, BadData, MissingInput, NonFiniteLoss
 from semiretina.methods import Method
 from semiretina.models.network import Network
@@ -49,6 +51,9 @@ def train_phase(phase: Phase, network: Network, position: Position, tensors: Map
             method.to(memory_format=torch.channels_last)
         train_stage(phase, stage, method, position, tensors)
         network, tensors = method.finish(), {}
+        if method.reconstructs and phase.place.first:
+            batch = phase.config.engine.eval_batch
+            write_samples(phase.run.samples, phase.split, phase.pixels, network, batch, decode=True)
     if phase.select:
         best, _ = checkpoint.load(phase.run.checkpoints / "best")
         network.load_state_dict(best)
@@ -62,7 +67,7 @@ def train_stage(phase: Phase, stage: Stage, method: Method, position: Position, 
     """
     place, engine = phase.place, phase.config.engine
     key = (phase.config.seed, phase.name, position.stage)
-    labeled, unlabeled = sides(phase, stage, type(method))
+    labeled, unlabeled = sides(phase.split, phase.name, stage, type(method))
     plan = plan_stage(stage, method.stream, labeled, unlabeled, key, place.ranks)
     planned = sum(len(updates) for updates in plan)
 
@@ -115,6 +120,7 @@ def train_stage(phase: Phase, stage: Stage, method: Method, position: Position, 
                     position.labeled_updates += sees_labels(update)
                     at = at.next_update(labeled=sees_labels(update))
             position.epoch = epoch + 1
+            check_weights(method, phase, position)
             place.wait()
             if place.first:
                 end_epoch(
@@ -131,12 +137,13 @@ def make_method(stage: Stage, number: int, network: Network, methods: Mapping[st
     return kind(network, **arguments(kind.__init__, given, where, skip=("network",)))
 
 
-def sides(phase: Phase, stage: Stage, method: type[Method]) -> tuple[Rows, Rows]:
-    """The rows used with and those used without their labels. Raises BadConfig when the stage needs rows there are
-    none of.
+def sides(split: Split, phase: str, stage: Stage, method: type[Method]) -> tuple[Rows, Rows]:
+    """The rows used with and those used without their labels, in phase "train" or "refit".
+
+    Raises BadConfig when the stage needs rows there are none of.
     """
-    labeled = phase.split.rows("train", "val") if phase.name == "refit" else phase.split.rows("train")
-    unlabeled = phase.split.rows("unlabeled")
+    labeled = split.rows("train", "val") if phase == "refit" else split.rows("train")
+    unlabeled = split.rows("unlabeled")
     name = stage.method["name"]
     if stage.images == "unlabeled" and method.stream != "labeled" and not len(unlabeled):
         raise BadConfig(
@@ -158,14 +165,25 @@ def share(step: Step, batch: Batch, place: Place) -> float:
 
 def check_finite(loss: Tensor, batch: Batch, phase: Phase, at: Progress) -> None:
     """Raises NonFiniteLoss, before the optimiser moves, that names the place and the photographs."""
-    if bool(torch.isfinite(loss)):
+    if bool(torch.isfinite(loss.detach())):
         return
     rows = [row for side in (batch.labeled, batch.unlabeled) if side is not None for row in side.rows]
+    names = [phase.split.records[row].path.name for row in rows]
     raise NonFiniteLoss(
-        f"{phase.run.path}: the loss became {float(loss)} in phase {phase.name}, stage {at.stage}, epoch {at.epoch + 1}, "
-        f"step {at.step + 1}, on {', '.join(phase.split.records[row].path.name for row in rows)}; lower optimizer.lr or set "
-        "optimizer.clip; the last good checkpoint is kept"
+        f"{phase.run.path}: the loss became {loss.item()} in phase {phase.name}, stage {at.stage}, "
+        f"epoch {at.epoch + 1}, step {at.step + 1}, on {', '.join(names)}; lower optimizer.lr or set optimizer.clip; "
+        "the last good checkpoint is kept"
     )
+
+
+def check_weights(method: Method, phase: Phase, position: Position) -> None:
+    """Raises NonFiniteLoss when an epoch's last updates broke the weights, whose loss nobody has seen yet."""
+    values = [value for value in method.state_dict().values() if value.is_floating_point()]
+    if not all(bool(torch.isfinite(value).all()) for value in values):
+        raise NonFiniteLoss(
+            f"{phase.run.path}: the weights became infinite or NaN in phase {phase.name}, stage {position.stage}, "
+            f"epoch {position.epoch}; lower optimizer.lr or set optimizer.clip; the last good checkpoint is kept"
+        )
 
 
 def state_of(method: Method, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> dict[str, Tensor]:
@@ -194,12 +212,16 @@ def restore(
 
 
 def find_start(run: RunFolder) -> tuple[Position, dict[str, Tensor]] | None:
-    """The newest whole checkpoint, or None; a damaged one is named and the one before it is used."""
-    for file in checkpoint.numbered(run.checkpoints):
+    """The newest whole checkpoint, or None; a damaged one is named and removed, and the one before it is used."""
+    files = checkpoint.numbered(run.checkpoints)
+    for file in files:
         try:
             tensors, facts = checkpoint.load(file)
         except (BadData, MissingInput) as error:
-            say(f"{error}; going on from the checkpoint before it")
+            before = "going on from the checkpoint before it" if file != files[-1] else "starting from the beginning"
+            say(f"{error}; {before}")
+            # It must not count among the newest two, or the next one would push out the whole one.
+            checkpoint.remove(file)
         else:
             return Position(**facts["position"]), tensors
     return None

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from semiretina.batch import Batch, Progress
 from semiretina.errors import BadConfig
@@ -48,9 +48,9 @@ class LinearProbe(Method):
         """Keeps the features; there is no loss to follow, and it is reported as 0 without a gradient."""
         labeled = side(batch.labeled)
         features = self.network.embed(labeled.views["plain"])
-        self._features.append(features.double().cpu().numpy())
+        self._features.append(_of_all_processes(features).double().cpu().numpy())
         for task, targets in labeled.targets.items():
-            self._targets[task].append(targets.double().cpu().numpy())
+            self._targets[task].append(_of_all_processes(targets).double().cpu().numpy())
         return {"loss": features.new_zeros(())}
 
     @property
@@ -65,7 +65,22 @@ class LinearProbe(Method):
                     head.weight.copy_(torch.from_numpy(weight))
                     head.bias.copy_(torch.from_numpy(bias))
             self._features.clear()
+            for targets_read in self._targets.values():
+                targets_read.clear()
         return self.network
+
+
+def _of_all_processes(values: Tensor) -> Tensor:
+    """The rows that all processes hold of this step, for each of them; shards differ in length by one at most."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return values
+    counts = [torch.zeros(1, dtype=torch.long, device=values.device) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(counts, torch.tensor([len(values)], device=values.device))
+    longest = max(int(count) for count in counts)
+    padded = torch.cat([values, values.new_zeros((longest - len(values), *values.shape[1:]))])
+    parts = [torch.empty_like(padded) for _ in counts]
+    distributed.all_gather(parts, padded)
+    return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
 
 
 def fit_head(features: Floats, targets: Floats, outputs: int, C: float) -> tuple[Floats, Floats]:

@@ -30,8 +30,8 @@ class Method(nn.Module, ABC):
         super().__init__()
         if self.reconstructs and network.decoder is None:
             raise BadConfig(
-                f"method: {type(self).__name__.lower()} needs a decoder, and the model '{network.facts['name']}' has none; "
-                "choose an autoencoder such as aecl1, aeres18 or timm"
+                f"method: {type(self).__name__.lower()} needs a decoder, and the model '{network.facts['name']}' has "
+                "none; choose an autoencoder such as aecl1, aeres18 or timm"
             )
         self.network = network
 
@@ -79,7 +79,8 @@ def gradient_norm(loss: Tensor, encoder: nn.Module) -> Tensor:
     parameters = [p for p in encoder.parameters() if p.requires_grad]
     gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
     norms = [gradient.detach().float().norm() for gradient in gradients if gradient is not None]
-    return torch.linalg.vector_norm(torch.stack(norms))
+    total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    return total
 
 
 def side(photographs: Photographs | None) -> Photographs:

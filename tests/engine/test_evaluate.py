@@ -1,0 +1,208 @@
+"""From a network to probabilities and scores, and the grader that a run hands over."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import semiretina
+from semiretina.data.split import Split
+from semiretina.data.stream import Pixels
+from semiretina.engine.evaluate import (
+    full_scores,
+    infer_rows,
+    probabilities,
+    quick_scores,
+    reconstruct_rows,
+    write_predictions,
+)
+from semiretina.engine.grader import Grader, load_grader, task_of
+from semiretina.errors import BadData, MissingInput
+from semiretina.models import build_network
+from semiretina.records import Record
+from semiretina.tasks import TASKS
+
+NAN = float("nan")
+DR, SEVERITY, LESIONS = TASKS["dr"]("icdr"), TASKS["severity"]("messidor"), TASKS["lesions"]("icdr")
+OUTPUTS = {"dr": 1, "severity": 4, "lesions": 4}
+
+
+@pytest.fixture(scope="module")
+def grader():
+    torch.manual_seed(4)
+    network = build_network("aecl1", OUTPUTS, 32, {"widths": [4, 6, 8]})
+    # Batch statistics and heads as after a training, so that probabilities differ from photograph to photograph.
+    for _ in range(3):
+        network(torch.rand(16, 3, 32, 32))
+    for parameter in network.classifier.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    tasks = {"dr": DR, "severity": SEVERITY, "lesions": LESIONS}
+    return Grader(network.eval(), tasks, 32, "none", 0.5, torch.device("cpu"), batch=8)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    noise = np.random.default_rng(9).integers(0, 256, (21, 32, 32, 3))
+    return (noise * np.linspace(0.3, 1, 21)[:, None, None, None]).astype(np.uint8)
+
+
+@settings(max_examples=25, deadline=None)
+@given(chosen=st.lists(st.integers(0, 20), min_size=1, max_size=20))
+def test_a_photograph_gets_the_same_bits_in_any_company(grader, pictures, chosen):
+    alone = {place: grader.grade(pictures[place : place + 1]) for place in set(chosen)}
+    together = grader.grade(pictures[chosen])
+    for number, place in enumerate(chosen):
+        for task in OUTPUTS:
+            assert np.array_equal(together[task][number], alone[place][task][0])
+
+
+def test_probabilities_are_those_of_the_network(grader, pictures):
+    found = grader.grade(pictures)
+    with torch.no_grad():
+        logits = grader.network(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255.0)
+    assert found["dr"].shape == (21, 1)
+    np.testing.assert_allclose(found["dr"], 1 / (1 + np.exp(-logits["dr"].numpy())), atol=1e-5)
+    np.testing.assert_allclose(found["severity"].sum(axis=1), 1, atol=1e-6)
+    odds = np.exp(logits["severity"].numpy())
+    np.testing.assert_allclose(found["severity"], odds / odds.sum(axis=1, keepdims=True), atol=1e-5)
+    assert np.ptp(found["dr"]) > 0.01
+
+
+def test_features_are_the_pooled_map(grader, pictures):
+    found = grader.features(pictures)
+    with torch.no_grad():
+        encoded = grader.network.encode(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255.0)
+    assert found.shape == (21, 8)
+    np.testing.assert_allclose(found, encoded.numpy().mean(axis=(2, 3)), atol=1e-5)
+
+
+def test_a_saved_grader_comes_back(grader, pictures, tmp_path):
+    grader.save(tmp_path / "grader")
+    again = load_grader(tmp_path, torch.device("cpu"), batch=8)
+    assert (again.size, again.crop, again.threshold, again.temperature) == (32, "none", 0.5, 1.0)
+    assert {name: task.outputs for name, task in again.tasks.items()} == {
+        "dr": ("dr",),
+        "severity": ("grade 0", "grade 1", "grade 2", "grade 3"),
+        "lesions": ("MA", "HE", "EX", "SE"),
+    }
+    ours, theirs = grader.grade(pictures), again.grade(pictures)
+    assert all(np.array_equal(ours[task], theirs[task]) for task in OUTPUTS)
+    assert not again.network.training
+
+
+def test_a_grader_that_is_not_there_or_damaged(grader, tmp_path):
+    with pytest.raises(MissingInput, match="no grader here"):
+        load_grader(tmp_path)
+    grader.save(tmp_path / "grader")
+    facts = json.loads((tmp_path / "grader.json").read_text())
+    (tmp_path / "grader.json").write_text(json.dumps({**facts, "schema": 99}))
+    with pytest.raises(BadData, match="schema 99, this program reads 1"):
+        load_grader(tmp_path)
+    (tmp_path / "grader.safetensors").write_bytes(b"nothing")
+    with pytest.raises(BadData, match="checksum fails"):
+        load_grader(tmp_path)
+    with pytest.raises(BadData, match="task 'dr' with the outputs a, b is unknown"):
+        task_of("dr", ["a", "b"])
+
+
+def test_the_temperature_divides_logits():
+    logits = torch.tensor([[2.0]])
+    assert float(probabilities(DR, logits, 2.0)[0, 0]) == pytest.approx(1 / (1 + np.exp(-1.0)))
+
+
+def test_quick_scores_of_a_binary_task_by_hand():
+    # Probabilities 0.9, 0.4, 0.6, 0.2 for labels 1, 1, 0, 0: three of four pairs in order; two right at 0.5.
+    p = torch.tensor([0.9, 0.4, 0.6, 0.2, 0.7])
+    targets = torch.tensor([1.0, 1.0, 0.0, 0.0, NAN])[:, None]
+    found = quick_scores(DR, torch.logit(p)[:, None], targets, threshold=0.5)
+    assert found["auroc"] == pytest.approx(0.75)
+    assert found["accuracy"] == pytest.approx(0.5)
+    assert found["loss"] == pytest.approx(-np.log([0.9, 0.4, 0.4, 0.8]).mean(), rel=1e-5)
+    # Above 0.3 three are called diseased, and three are right; the AUROC does not move.
+    moved = quick_scores(DR, torch.logit(p)[:, None], targets, threshold=0.3)
+    assert (moved["accuracy"], moved["auroc"]) == (pytest.approx(0.75), pytest.approx(0.75))
+
+
+def test_quick_scores_average_outputs_and_skip_what_is_undefined():
+    logits = torch.tensor([[1.0, -1.0, 3.0, 0.0], [-1.0, 1.0, 3.0, 0.0]])
+    targets = torch.tensor([[1.0, 1.0, 1.0, NAN], [0.0, 0.0, 1.0, NAN]])
+    found = quick_scores(LESIONS, logits, targets, threshold=0.5)
+    assert found["auroc"] == pytest.approx((1 + 0) / 2)
+    assert found["accuracy"] == pytest.approx((1 + 0 + 1) / 3)
+    nothing = quick_scores(LESIONS, logits, torch.full((2, 4), NAN), threshold=0.5)
+    assert np.isnan(nothing["auroc"])
+    assert np.isnan(nothing["accuracy"])
+
+
+def test_quick_scores_of_classes():
+    logits = torch.log(torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1], [0.2, 0.5, 0.2, 0.1]]))
+    found = quick_scores(SEVERITY, torch.cat([logits, logits[:1]]), torch.tensor([0, 1, 1, -1]), threshold=0.5)
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert found["auroc"] == pytest.approx(1.0)
+    assert found["loss"] == pytest.approx(-np.log([0.7, 0.3, 0.5]).mean(), rel=1e-5)
+
+
+def test_full_scores_leave_unknown_labels_out_and_name_each_output():
+    values = {"lesions": np.array([[0.9, 0.2, 0.5, 0.5], [0.1, 0.8, 0.5, 0.5], [0.8, 0.6, 0.5, 0.5]], np.float32)}
+    targets = {"lesions": torch.tensor([[1.0, 0.0, NAN, 1.0], [0.0, 1.0, NAN, 1.0], [1.0, NAN, NAN, 1.0]])}
+    found = full_scores({"lesions": LESIONS}, values, targets, ["a", "b", "c"], 0.5)
+    assert set(found) == {f"lesions.{name}" for name in ("MA", "HE", "EX", "SE")}
+    assert [found[f"lesions.{name}"]["n"] for name in ("MA", "HE", "EX", "SE")] == [3, 2, 0, 3]
+    assert found["lesions.MA"]["auroc"]["value"] == 1.0
+    assert set(found["lesions.MA"]["accuracy"]) == {"value", "low", "high"}
+    one = full_scores({"dr": DR}, {"dr": values["lesions"][:, :1]}, {"dr": targets["lesions"][:, :1]}, list("abc"), 0.5)
+    assert set(one) == {"dr"}
+    assert one["dr"]["positives"] == 2
+
+
+def test_predictions_hold_a_row_for_each_photograph_and_output(tmp_path):
+    records = [Record(path=tmp_path / f"{n}.jpg", patient=f"00{n}", site="s, t") for n in range(3)]
+    split = Split(records, ["", "", ""], ["g0", "g1", "g2"], ["test", "val", "test"])
+    values = {"dr": np.array([[0.25], [0.75]], np.float32), "severity": np.eye(4, dtype=np.float32)[:2]}
+    truth = {"dr": torch.tensor([[1.0], [NAN]]), "severity": torch.tensor([-1, 1])}
+    write_predictions(tmp_path / "p.csv", split, split.rows("test"), {"dr": DR, "severity": SEVERITY}, values, truth)
+    rows = list(csv.DictReader((tmp_path / "p.csv").open()))
+    assert len(rows) == 2 + 8
+    assert rows[0] == {
+        "path": str(tmp_path / "0.jpg"),
+        "patient": "000",
+        "site": "s, t",
+        "task": "dr",
+        "output": "dr",
+        "label": "1",
+        "probability": "0.25",
+    }
+    assert [row["label"] for row in rows] == ["1", "", "", "", "", "", "0", "1", "0", "0"]
+
+
+def test_inference_puts_the_network_back_and_learns_nothing(grader, pictures):
+    network = grader.network
+    network.train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    pixels = Pixels(pictures, np.arange(21), torch.device("cpu"))
+    rows = np.array([3, 20, 0])
+    logits = infer_rows(network, pixels, rows, 2)
+    error, decoded = reconstruct_rows(network, pixels, rows, 2)
+    assert network.training
+    network.eval()
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    np.testing.assert_allclose(logits["dr"].sigmoid().numpy(), grader.grade(pictures[rows])["dr"], atol=1e-6)
+    images = torch.from_numpy(pictures[rows]).permute(0, 3, 1, 2) / 255.0
+    with torch.no_grad():
+        expected = network.decode(network.encode(images))
+    assert error == pytest.approx(float((expected - images).square().mean()), rel=1e-5)
+    torch.testing.assert_close(decoded, expected[:2], atol=1e-5, rtol=0)
+    assert infer_rows(network, pixels, rows[:0], 2) == {}
+
+
+def test_a_run_hands_over_what_it_was_scored_with(make_config, make_stage, tmp_path):
+    semiretina.train(make_config(make_stage("supervised")), tmp_path)
+    grader = semiretina.load_grader(tmp_path)
+    for row in csv.DictReader((tmp_path / "predictions-test.csv").open()):
+        found = grader.grade(grader.read(Path(row["path"]))[None])["dr"][0, 0]
+        assert float(row["probability"]) == pytest.approx(found, abs=1e-6)
