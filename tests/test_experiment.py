@@ -248,7 +248,7 @@ def test_shuffled_labels_never_reach_what_is_scored(make_config, make_stage, tmp
 
 def test_labels_are_not_shuffled_unasked(make_config, make_stage, photographs):
     config = load_config(make_config(make_stage("supervised")))
-    records = semiretina.experiment.read_manifest(photographs)
+    records = semiretina.preparation.read_manifest(photographs)
     tasks = make_tasks(["dr"], records)
     split = experiment.Split(records, [""] * 40, [f"g{n}" for n in range(40)], ["train"] * 40)
     used = experiment.make_targets(config, split, tasks, Place(0, 1, torch.device("cpu")))["dr"].numpy()

@@ -1,16 +1,17 @@
 """The command line: verbs only, each a few lines on top of the library. Heavy imports stand inside the verbs."""
 
+import errno
 import json
-import os
 import signal
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from semiretina import __version__
-from semiretina.errors import Interrupted, UserError
+from semiretina.errors import UNWRITABLE, CannotWrite, Interrupted, UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 data = typer.Typer(no_args_is_help=True, help="Data sets and manifests.")
@@ -22,6 +23,13 @@ Overrides = Annotated[
     list[str] | None, typer.Option("-o", metavar="KEY=VALUE", help="Set one value: -o stages.0.optimizer.lr=3e-3")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class OwnSplit(StrEnum):
+    """What `evaluate` may score of a run's own photographs."""
+
+    val = "val"
+    test = "test"
 
 
 @app.command()
@@ -53,14 +61,16 @@ def train(
 @app.command()
 def evaluate(
     run: Path,
-    split: Annotated[str, typer.Option(help="val or test of the run.")] = "test",
+    split: Annotated[OwnSplit | None, typer.Option(help="Of the run's own photographs; test when not given.")] = None,
     manifest: Annotated[Path | None, typer.Option(help="Score another data set instead.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a run's grader on its own test set or on another data set."""
     from semiretina.engine.rescore import rescore
 
-    result = rescore(run, manifest or split)
+    if manifest and split:
+        raise typer.BadParameter("give one of --split and --manifest")
+    result = rescore(run, manifest or (split or OwnSplit.test).value)
     print(json.dumps(result, indent=1) if as_json else _plain(result))
 
 
@@ -151,28 +161,38 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
+class Stopped(BaseException):
+    """SIGINT or SIGTERM. Not KeyboardInterrupt, which typer would end with a status of its own."""
+
+
 def main() -> None:
     """Runs the command line; every expected failure is one line on stderr and a fitting exit status."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A shell that starts a job in the background has it ignore SIGINT, and that is to stay.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _raise_stopped)
     try:
-        app()
+        app(prog_name="semiretina")
     except UserError as error:
         _stop(str(error), error.exit_code)
-    except KeyboardInterrupt:
+    except Stopped:
         _stop("stopped; the same command goes on where this one ended", Interrupted.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _stop(f"{where}{error.strerror or error}; nothing half-written is kept, make room and run again", 74)
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        if error.errno in UNWRITABLE:
+            _stop(f"{reason}; choose another place", CannotWrite.exit_code)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "nothing half-written is kept: make room and run again" if full else "check the disk and run again"
+        _stop(f"{reason}; {advice}", 74)
 
 
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
+def _raise_stopped(signum: int, frame: object) -> None:
+    raise Stopped
 
 
 def _stop(message: str, status: int) -> None:
-    print(f"semiretina: {message}", file=sys.stderr)
+    # One line, whatever a library put into its message.
+    print(f"semiretina: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
 
 

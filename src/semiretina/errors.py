@@ -4,6 +4,13 @@ A message is one line that names what is wrong, where, and what to do. Failures 
 Exit statuses follow BSD's sysexits.h where it has a fitting one.
 """
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+
 
 class UserError(ValueError):
     """Something the user can mend. `exit_code` is the status that the command line ends with."""
@@ -51,3 +58,16 @@ class BadConfig(UserError):
     """A configuration that names an unknown key, a value of the wrong type, or a combination that cannot run."""
 
     exit_code = 78
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Around the writing of `file`: raises CannotWrite where nothing can be written, and names the file in any other
+    OSError, since that of a full disk does not.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in UNWRITABLE:
+            raise CannotWrite(f"{file}: cannot be written ({error.strerror}); choose another place") from None
+        raise OSError(error.errno, error.strerror or str(error), str(file)) from None

@@ -21,6 +21,9 @@ def plan_stage(
     smallest = 2 * ranks
     if ranks > 1 and stage.batch < smallest:
         raise BadConfig(f"batch = {stage.batch}: {ranks} processes need at least {smallest} photographs a step")
+    for name, rows in (("labelled", labeled), ("unlabelled", unlabeled)):
+        if ranks > 1 and 0 < len(rows) < smallest:
+            raise BadConfig(f"{len(rows)} {name} photographs are too few for {ranks} processes; run in one")
     epochs: list[list[Update]] = []
     counted = 0
     while len(epochs) < stage.epochs if stage.epochs else counted < (stage.updates or 0):

@@ -1,0 +1,176 @@
+"""Everything that can be refused before training starts: the configuration, the photographs, the split.
+
+`prepare` ends with `split.csv` in the run folder, or with an error that names all that is wrong, and nothing begun.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from semiretina.config import Config
+from semiretina.data.pixels import Entry, PixelCache, default_cache
+from semiretina.data.split import Split, make_split, read_split, regrade
+from semiretina.engine.run_folder import RunFolder
+from semiretina.engine.train import make_method, sides
+from semiretina.errors import BadConfig, BadData, Refused, writing
+from semiretina.methods import Method
+from semiretina.models import build_network
+from semiretina.models.network import Network
+from semiretina.progress import say
+from semiretina.records import Record, read_manifest, read_text, summary, write_text
+from semiretina.tasks import Task, known, make_tasks
+
+
+def check_config(config: Config, methods: Mapping[str, type[Method]]) -> None:
+    """Builds the network and every stage's method once, so that a wrong name, size or file of weights is told before
+    any work.
+    """
+    network = _sketch(config)
+    for number, stage in enumerate(config.stages):
+        make_method(stage, number, network, methods)
+        if stage.batch == 1:
+            check_single(config, f"stages.{number}: batch = 1")
+    if config.model.get("weights"):
+        outputs = dict.fromkeys(config.tasks, 1)
+        build_network(str(config.model["name"]), outputs, config.data.size, model_parameters(config))
+
+
+def check_single(config: Config, where: str) -> None:
+    """Raises BadConfig when the network cannot learn from one photograph alone; `where` says why it would have to."""
+    try:
+        _sketch(config).train().encode(torch.empty((1, 3, config.data.size, config.data.size), device="meta"))
+    except ValueError:
+        raise BadConfig(
+            f"{where}: this network's batch normalisation needs two photographs at once; take at least two"
+        ) from None
+
+
+def prepare(config: Config, run: RunFolder, methods: Mapping[str, type[Method]]) -> None:
+    """Writes `split.csv` on the first start; later checks that split, manifest and photographs are still the same.
+
+    Raises BadData that names every photograph that is missing or unreadable, Refused that names what has changed.
+    """
+    if run.result.exists():
+        return
+    if run.split.exists():
+        check_unchanged(config, run)
+        return
+    records = regrade(read_manifest(Path(config.data.manifest)), config.data.regrade)
+    tasks = make_tasks(config.tasks, records)
+    entries = read_photographs(config, records)
+    split = make_split(
+        records,
+        [entry.sha256 for entry in entries],
+        tasks,
+        seed=config.seed,
+        split_seed=config.data.split_seed,
+        test=config.data.test,
+        val=config.data.val,
+        by=config.data.by,
+        labels=config.data.labels,
+    )
+    check_split(config, split, tasks, methods)
+    split.write(run.split)
+    write_text(run.split_sum, f"{_sha256(run.split)}  {run.split.name}\n")
+    say("split: " + ", ".join(f"{count} {role}" for role, count in split.counts.items()))
+
+
+def check_unchanged(config: Config, run: RunFolder) -> None:
+    """Raises Refused when the split was edited, the manifest says something else now, or photographs are others."""
+    split = read_split(run.split)
+    if run.split_sum.exists() and read_text(run.split_sum).split()[:1] != [_sha256(run.split)]:
+        raise Refused(
+            f"{run.split}: was edited after the run began (its SHA-256 is not that in {run.split_sum.name}); "
+            "restore it, or train anew in another --out"
+        )
+    manifest = Path(config.data.manifest)
+    # The split holds all that the manifest said, so that a run goes on without it.
+    if manifest.exists():
+        now = {record.path: record for record in regrade(read_manifest(manifest), config.data.regrade)}
+        then = {record.path: record for record in split.records}
+        differing = [f"{path.name} is new" for path in now if path not in then]
+        differing += [f"{path.name} is gone" for path in then if path not in now]
+        differing += [f"{path.name} reads otherwise" for path in then if path in now and now[path] != then[path]]
+        if differing:
+            advice = "restore the manifest, or train anew in another --out"
+            raise Refused(summary(f"{manifest}: is not what {run.split} was drawn from", differing, advice))
+    entries = read_photographs(config, split.records)
+    used = [row for row, role in enumerate(split.roles) if role != "unused"]
+    changed = [split.records[row].path.name for row in used if entries[row].sha256 != split.sha256[row]]
+    if changed:
+        raise Refused(
+            summary(
+                str(run.split),
+                [f"{name} is not the photograph that was split" for name in changed],
+                "put the photographs back, or train anew in another --out",
+            )
+        )
+
+
+def check_split(config: Config, split: Split, tasks: Mapping[str, Task], methods: Mapping[str, type[Method]]) -> None:
+    """Raises BadData when nothing can be learned: no training label, or a task with one class only; BadConfig when a
+    stage needs unlabelled photographs that there are not.
+    """
+    for number, stage in enumerate(config.stages):
+        method = methods[stage.method["name"]]
+        _, unlabeled = sides(split, "train", stage, method)
+        if len(unlabeled) == 1 and method.stream != "labeled":
+            check_single(config, f"stages.{number}: there is one unlabelled photograph")
+    if config.track_test and not len(split.rows("test")):
+        raise BadConfig("track_test: the split has no test photograph to track; set data.test, or track_test = false")
+    train = split.rows("train")
+    if not len(train):
+        raise BadData(
+            f"{config.data.manifest}: no labelled photograph is left to train on; the split needs more labels"
+        )
+    for name, task in tasks.items():
+        targets = task.targets([split.records[row] for row in train])
+        carried = targets[known(task, targets)]
+        if not len(carried):
+            raise BadData(
+                f"{config.data.manifest}: none of the {len(train)} training photographs has a label for '{name}'"
+            )
+        if all(
+            len(np.unique(column[~np.isnan(column)])) < 2
+            for column in carried.reshape(len(carried), -1).T.astype(float)
+        ):
+            raise BadData(
+                f"{config.data.manifest}: every training label of '{name}' is the same; a grader needs both classes"
+            )
+
+
+def read_photographs(config: Config, records: Sequence[Record]) -> list[Entry]:
+    """The cache's entries of all records. Raises BadData that names every photograph that cannot be read."""
+    cache = open_cache(config)
+    with writing(cache.folder):
+        entries = cache.add([record.path for record in records])
+    broken = [f"{r.path}: {e.error}" for r, e in zip(records, entries, strict=True) if e.error]
+    if broken:
+        raise BadData(summary(config.data.manifest, broken, "mend these files or take their rows out of the manifest"))
+    return entries
+
+
+def open_cache(config: Config) -> PixelCache:
+    """The pixel cache that the configuration names, or the user's."""
+    folder = Path(config.data.cache) if config.data.cache else default_cache()
+    return PixelCache(folder, config.data.size, config.data.crop)
+
+
+def model_parameters(config: Config) -> dict[str, Any]:
+    """The model's parameters without its name."""
+    return {name: value for name, value in config.model.items() if name != "name"}
+
+
+def _sketch(config: Config) -> Network:
+    """The network without memory or weights: its shapes and its complaints."""
+    parameters = {name: value for name, value in model_parameters(config).items() if name != "weights"}
+    with torch.device("meta"):
+        return build_network(str(config.model["name"]), dict.fromkeys(config.tasks, 1), config.data.size, parameters)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
