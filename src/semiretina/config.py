@@ -7,6 +7,7 @@ names and types against it.
 
 import difflib
 import inspect
+import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Regrade(_Section):
@@ -67,7 +68,7 @@ class Optimizer(_Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0  # sgd
     nesterov: bool = False  # sgd
-    betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.999)  # adam, adamw
+    betas: Annotated[tuple[Share, Share], Field(strict=False)] = (0.9, 0.999)  # adam, adamw
     eps: Annotated[float, Field(gt=0)] = 1e-8  # adam, adamw
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     warmup: Share = 0.0  # share of the stage over which the rate rises linearly from zero
@@ -156,7 +157,9 @@ def arguments(
 
     `skip` names parameters that the program itself supplies. Raises BadConfig.
     """
-    parameters = {n: p for n, p in inspect.signature(function).parameters.items() if n not in (*skip, "self")}
+    parameters = {
+        n: p for n, p in inspect.signature(function, eval_str=True).parameters.items() if n not in (*skip, "self")
+    }
     checked = {}
     for name, value in given.items():
         if name not in parameters:
@@ -164,8 +167,10 @@ def arguments(
             hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(parameters) or 'none'}"
             raise BadConfig(f"{where}: unknown parameter '{name}'; {hint}")
         try:
+            kind = parameters[name].annotation
             adapter = TypeAdapter(
-                parameters[name].annotation, config=ConfigDict(strict=True, arbitrary_types_allowed=True)
+                Any if kind is inspect.Parameter.empty else kind,
+                config=ConfigDict(strict=True, arbitrary_types_allowed=True),
             )
             checked[name] = adapter.validate_python(tuple(value) if isinstance(value, list) else value)
         except ValidationError as error:
@@ -207,7 +212,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
         for part in path:
             place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
         if text.strip() == "null":
-            del place[last]
+            del place[int(last) if isinstance(place, list) else last]
         elif isinstance(place, list):
             place[int(last)] = value
         else:
@@ -220,6 +225,8 @@ def _check_combinations(config: Config, where: str) -> None:
     for number, stage in enumerate(config.stages):
         if (stage.epochs is None) == (stage.updates is None):
             raise BadConfig(f"{where}: stages.{number}: give one of epochs and updates, not both or neither")
+        if stage.optimizer.nesterov and not stage.optimizer.momentum:
+            raise BadConfig(f"{where}: stages.{number}.optimizer.nesterov: needs momentum above 0, such as 0.9")
         if "name" not in stage.method:
             raise BadConfig(f'{where}: stages.{number}.method: has no name; write method = {{ name = "supervised" }}')
     if "name" not in config.model:
@@ -229,7 +236,13 @@ def _check_combinations(config: Config, where: str) -> None:
 
 
 def _explain(problem: Any, raw: Mapping[str, Any]) -> str:
-    path = [str(part) for part in problem["loc"]]
+    path: list[str] = []
+    place: Any = raw
+    for part in problem["loc"]:
+        if not isinstance(place, (Mapping, list)):
+            break  # pydantic goes on with the branches of a union, which nobody wrote
+        path.append(str(part))
+        place = place.get(part) if isinstance(place, Mapping) else place[part] if part < len(place) else None
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
         known = _known_keys(problem["loc"][:-1])
@@ -245,6 +258,8 @@ def _known_keys(path: Sequence[Any]) -> list[str]:
     for part in path:
         if isinstance(part, int) or not (inspect.isclass(model) and issubclass(model, BaseModel)):
             continue
+        if part not in model.model_fields:
+            continue  # a key of a dict of sections, as in [data.regrade.messidor]
         annotation = model.model_fields[part].annotation
         inner = [a for a in getattr(annotation, "__args__", ()) if inspect.isclass(a) and issubclass(a, BaseModel)]
         model = inner[-1] if inner else annotation
@@ -284,6 +299,5 @@ def _value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_value(v) for v in value) + "]"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-        return f'"{escaped}"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON's escapes are TOML's
     return repr(value)

@@ -22,13 +22,16 @@ def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 def bits(*key: Word) -> npt.NDArray[np.uint64]:
     """64 random bits for each element of the key's arrays, which broadcast against each other; a key of scalars
-    gives shape ().
+    gives shape (). Whole numbers count modulo 2^64.
     """
     state = np.zeros((), np.uint64)
     with np.errstate(over="ignore"):
         for word in key:
-            number = zlib.crc32(word.encode()) if isinstance(word, str) else word
-            words = np.asarray(number, np.int64).astype(np.uint64)
+            if isinstance(word, np.ndarray):
+                words = word.astype(np.uint64)
+            else:
+                number = zlib.crc32(word.encode()) if isinstance(word, str) else int(word)
+                words = np.asarray(number % 2**64, np.uint64)
             state = _mix((state ^ words) + np.uint64(0x9E3779B97F4A7C15))
     return np.asarray(state, np.uint64)
 

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from semiretina.errors import BadData, CannotWrite, MissingInput
+from semiretina.errors import BadData, MissingInput, writing
 
 LESIONS = ("MA", "HE", "EX", "SE")
 ROLES = ("train", "val", "test", "unlabeled", "unused")
@@ -80,7 +80,11 @@ def read_manifest(manifest: Path, *, also: Sequence[str] = ()) -> list[Record]:
     Raises MissingInput when there is no such file and BadData that names every defect, each with row and column.
     """
     text = read_text(manifest)
-    rows = list(csv.reader(io.StringIO(text, newline="")))
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        rows = list(lines)
+    except csv.Error as error:
+        raise BadData(f"{manifest}: line {lines.line_num}: {error}; look for a quote without its partner") from None
     if not rows:
         raise BadData(f"{manifest}: the file is empty; a manifest needs a header line with at least the column 'path'")
     header = [name.strip() for name in rows[0]]
@@ -161,29 +165,29 @@ def read_text(file: Path) -> str:
     """The text of a UTF-8 file, with or without a byte-order mark; an unreadable one is an error that says why."""
     try:
         return file.read_text("utf-8-sig")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise MissingInput(f"{file}: no such file") from None
     except IsADirectoryError:
         raise MissingInput(f"{file}: is a folder, a file is needed") from None
+    except PermissionError as error:
+        raise MissingInput(f"{file}: cannot be read ({error.strerror}); check the path and its permissions") from None
     except UnicodeDecodeError as error:
         raise BadData(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8 and run again") from None
 
 
 def write_text(file: Path, text: str) -> None:
     """Writes a file in one step: a reader sees the old text or the new, never half of it."""
-    try:
+    with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise CannotWrite(f"{file}: cannot make its folder ({error.strerror}); choose another place") from None
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+        temporary = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            with temporary.open("w", encoding="utf-8", newline="") as out:
+                out.write(text)
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(temporary, file)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def summary(where: str, defects: Sequence[str], advice: str, most: int = 20) -> str:
@@ -202,14 +206,15 @@ def _check_header(manifest: Path, header: Sequence[str], also: Sequence[str]) ->
     if repeated:
         raise BadData(f"{manifest}: the column {', '.join(repeated)} stands there more than once; keep one")
     for name in header:
-        near = difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.75)
+        near = [column for column in COLUMNS if column.lower() == name.lower()]
+        near = near or difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.75)
         if name not in COLUMNS and name not in also and near and near[0] not in header:
             raise BadData(f"{manifest}: unknown column '{name}'; did you mean '{near[0]}'? Rename it")
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.lstrip("-").isdecimal() or not low <= int(text) <= high:
+        if not text.removeprefix("-").isdecimal() or not low <= int(text) <= high:
             raise ValueError(f"'{text}' is not a whole number from {low} to {high}")
         return int(text)
 
@@ -232,6 +237,7 @@ def _cell(value: object, base: Path) -> str:
     if value is None:
         return ""
     if isinstance(value, Path):
+        value = Path(os.path.abspath(value))  # a relative path starts where the program does, not at the manifest
         inside = value.is_relative_to(base) or value.is_relative_to(base.parent)
         return Path(os.path.relpath(value, base)).as_posix() if inside else str(value)
     return str(value)

@@ -7,9 +7,9 @@ as derived. A photograph whose quality is `ungradable` has no target for any tas
 | task | outputs | target |
 |---|---|---|
 | `dr` | one sigmoid | grade > 0, on any scale |
-| `referable` | one sigmoid | grade >= 2 (moderate or worse on ICDR, its like on Messidor's) or dme = 2; not on `binary` |
+| `referable` | one sigmoid | grade >= 2 (moderate or worse on ICDR; its like on Messidor) or dme = 2; not on `binary` |
 | `severity` | softmax over the grades of one scale | the grade |
-| `lesions` | four sigmoids MA, HE, EX, SE | the record's columns; where empty, what the grade implies (`IMPLIED_LESIONS`) |
+| `lesions` | four sigmoids MA, HE, EX, SE | the record's columns; if empty, implied by the grade: `IMPLIED_LESIONS` |
 | `dme` | one sigmoid | macular edema that needs referral: dme = 2 |
 """
 
@@ -48,7 +48,7 @@ class Task:
         empty: Sequence[float | None] = [None] * (len(self.outputs) if self.kind == "binary" else 1)
         rows = [empty if record.quality == "ungradable" else self.target(record) for record in records]
         values = np.array([[np.nan if v is None else v for v in row] for row in rows], np.float32).reshape(
-            len(rows), -1
+            len(rows), len(empty)
         )
         return values if self.kind == "binary" else np.where(np.isnan(values), -1, values).astype(np.int64)[:, 0]
 
