@@ -102,7 +102,10 @@ def report(samples: Iterator[Sample], shrink: float) -> None:
             f"  diameter, thousandths  {np.percentile(every[:, 0] * 1000, LEVELS).round(1)}, sd of log {size.std():.2f}"
         )
         for channel, name in enumerate("RGB", start=1):
-            print(f"  log contrast {name}         {np.nanpercentile(every[:, channel], LEVELS).round(3)}")
+            column = every[np.isfinite(every[:, channel]), channel]
+            print(
+                f"  log contrast {name}         {np.percentile(column, LEVELS).round(3) if column.size else 'unknown'}"
+            )
         green = np.abs(every[:, 2])
         usual = green > 0.02
         growth, _ = np.polyfit(size[usual], np.log(green[usual]), 1)

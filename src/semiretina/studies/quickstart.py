@@ -12,10 +12,10 @@ from semiretina.progress import say
 from semiretina.records import write_manifest, write_text
 from semiretina.report import results_table, to_text, write_report
 
-PHOTOGRAPHS, UNLABELED, DRAWN_SIZE = 480, 240, 128
-SIZE, LABELS, BATCH = 64, 100, 16
+PHOTOGRAPHS, UNLABELED, DRAWN_SIZE = 420, 120, 128
+SIZE, LABELS, BATCH = 64, 64, 16
 # Equal labelled updates for the three, so that none learns longer from the labels than another.
-LABELED_UPDATES = 150
+LABELED_UPDATES = 160
 RECONSTRUCTION_EPOCHS = 6
 OPTIMIZER = {"name": "adam", "lr": 3e-3, "schedule": "cosine", "warmup": 0.05}
 
