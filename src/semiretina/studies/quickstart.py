@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from semiretina.config import dump_toml, load_config
+from semiretina.config import Config, dump_toml, load_config
 from semiretina.data.sources.synthetic import records
 from semiretina.errors import Refused
 from semiretina.experiment import train
@@ -37,25 +37,11 @@ def quickstart(out: Path, seed: int = 0) -> str:
     """
     if out.exists() and any(out.iterdir()) and not (out / "manifest.csv").exists():
         raise Refused(f"{out}: the folder holds other files; choose another --out")
-    manifest = out / "manifest.csv"
-    folder = out.absolute() / "photographs"
-    write_manifest(records(folder, photographs=PHOTOGRAPHS, unlabeled=UNLABELED, size=DRAWN_SIZE, seed=seed), manifest)
+    draw(out, seed)
     runs = []
-    for number, (name, stages) in enumerate(STAGES.items(), start=1):
+    for number, name in enumerate(STAGES, start=1):
         say(f"training {number} of {len(STAGES)}: {name}")
-        config = load_config(
-            {
-                "seed": seed,
-                "data": {
-                    "manifest": str(manifest.absolute()),
-                    "size": SIZE,
-                    "labels": LABELS,
-                    "cache": str(out.absolute() / "cache"),
-                },
-                "model": {"name": "aecl1-small", "hidden": 0},
-                "stages": [{**stage, "batch": BATCH, "optimizer": OPTIMIZER} for stage in stages],
-            }
-        )
+        config = configuration(name, out, seed)
         write_text(out / "configs" / f"{name}.toml", dump_toml(config))
         runs.append(out / "runs" / name)
         train(config, runs[-1])
@@ -66,4 +52,28 @@ def quickstart(out: Path, seed: int = 0) -> str:
             f"report: {report}",
             "Synthetic photographs: this shows that the program works, not that a method helps on real ones.",
         ]
+    )
+
+
+def draw(out: Path, seed: int) -> None:
+    """Draws the photographs and writes `out`/manifest.csv."""
+    folder = out.absolute() / "photographs"
+    drawn = records(folder, photographs=PHOTOGRAPHS, unlabeled=UNLABELED, size=DRAWN_SIZE, seed=seed)
+    write_manifest(drawn, out / "manifest.csv")
+
+
+def configuration(name: str, out: Path, seed: int) -> Config:
+    """The configuration of one of the three ways, for the photographs in `out`."""
+    return load_config(
+        {
+            "seed": seed,
+            "data": {
+                "manifest": str(out.absolute() / "manifest.csv"),
+                "cache": str(out.absolute() / "cache"),
+                "size": SIZE,
+                "labels": LABELS,
+            },
+            "model": {"name": "aecl1-small", "hidden": 0},
+            "stages": [{**stage, "batch": BATCH, "optimizer": OPTIMIZER} for stage in STAGES[name]],
+        }
     )
