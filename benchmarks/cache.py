@@ -103,7 +103,7 @@ def speed(photographs: list[Path], size: int, passes: int) -> None:
 
 
 def write_cache(folder: Path, count: int) -> list[Path]:
-    """A cache of `count` rows as `semiretina.data.pixels` lays it out, and the files it knows."""
+    """A cache of `count` rows as `semiretina.data.pixel_store` lays it out, and the files it knows."""
     cache = PixelCache(folder / "cache", ROW_SIZE)
     files = []
     row = np.random.default_rng(0).integers(0, 256, ROW_SIZE * ROW_SIZE * 3).astype(np.uint8).tobytes()

@@ -12,8 +12,9 @@ it is done; the 512 px points go to docs/results/idrid-512.jsonl.
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from semiretina.errors import Refused
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 SEEDS = (0, 1, 2)
+WAYS = ("baseline", "ae-then-cl", "combined")
 LABELS = 40
 # Equal numbers of labelled updates for all three ways, so that none learns longer from the labels than another.
 UPDATES = 50
@@ -35,17 +37,19 @@ def points(size: int) -> Iterator[Point]:
     for model in ("lite0", "aecl1", "aeres18"):
         if size == 256:
             yield f"{model}-probe", f"{model}-probe-256", ()
-        for way in ("baseline", "ae-then-cl", "combined"):
+        for way in WAYS:
             yield f"{model}-{way}", f"{model}-{way}-{size}", ()
-        if model == "lite0" and size == 256:
-            yield "lite0-shuffled", "lite0-baseline-256", ("data.shuffle_labels=true",)
-            for seed in SEEDS:
-                few = (f"data.labels={LABELS}", f"seed={seed}")
-                yield f"lite0-probe-{LABELS}-labels-seed-{seed}", "lite0-probe-256", few
-                for way in ("baseline", "ae-then-cl", "combined"):
-                    last = 1 if way == "ae-then-cl" else 0
-                    length = (f"stages.{last}.updates={UPDATES}", f"stages.{last}.epochs=null")
-                    yield f"lite0-{way}-{LABELS}-labels-seed-{seed}", f"lite0-{way}-256", (*few, *length)
+    if size == 256:
+        shuffled = ("data.shuffle_labels=true",)
+        yield "lite0-probe-shuffled", "lite0-probe-256", shuffled
+        for seed in SEEDS:
+            few = (f"data.labels={LABELS}", f"seed={seed}")
+            yield f"lite0-probe-{LABELS}-labels-seed-{seed}", "lite0-probe-256", few
+            for way in WAYS:
+                last = 1 if way == "ae-then-cl" else 0
+                length = (f"stages.{last}.updates={UPDATES}", f"stages.{last}.epochs=null")
+                yield f"lite0-{way}-{LABELS}-labels-seed-{seed}", f"lite0-{way}-256", (*few, *length)
+        yield "lite0-baseline-shuffled", "lite0-baseline-256", shuffled
 
 
 def run(runs: Path, only: str, threads: int, manifest: Path, size: int = 256) -> None:
@@ -95,6 +99,27 @@ def table(size: int) -> None:
             print(f"| {name} | {counts} | {' | '.join(cells)} |")
     first = next(iter(rows.values()))["test"]["dr"]
     print(f"| majority vote | | | | | {first['majority']:.3f} of {first['n']} | 0.5 | 1 | 0 |")
+    few = [
+        seed for seed in SEEDS if all(f"lite0-{way}-{LABELS}-labels-seed-{seed}" in rows for way in ("probe", *WAYS))
+    ]
+    if few:
+        paired({way: [auroc(rows, way, seed) for seed in few] for way in ("probe", *WAYS)}, few)
+
+
+def paired(curves: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> None:
+    """AUROC by seed, and the differences to the baseline on the same labels and test photographs."""
+    columns = " | ".join(f"seed {seed}" for seed in seeds)
+    print(f"\n| {LABELS} labels | {columns} | mean | minus baseline, by seed | mean |")
+    print(f"|---|{'--:|' * (len(seeds) + 3)}")
+    for way, values in curves.items():
+        gains = [value - base for value, base in zip(values, curves["baseline"], strict=True)]
+        shown = "" if way == "baseline" else " ".join(f"{gain:+.3f}" for gain in gains)
+        average = "" if way == "baseline" else f"{mean(gains):+.3f}"
+        print(f"| {way} | {' | '.join(f'{v:.3f}' for v in values)} | {mean(values):.3f} | {shown} | {average} |")
+
+
+def auroc(rows: Mapping[str, Any], way: str, seed: int) -> float:
+    return float(rows[f"lite0-{way}-{LABELS}-labels-seed-{seed}"]["test"]["dr"]["auroc"]["value"])
 
 
 def interval(estimate: dict[str, float]) -> str:

@@ -18,9 +18,10 @@ from filelock import FileLock
 
 import semiretina
 from semiretina import cli
-from semiretina.config import dump_toml, load_config
+from semiretina.config import load_config
 from semiretina.engine import epoch, run_folder
 from semiretina.errors import UserError
+from semiretina.toml_text import dump_toml
 
 STAGES = [
     {"method": {"name": "reconstruction"}, "epochs": 1, "batch": 8, "optimizer": {"name": "sgd", "lr": 0.05}},

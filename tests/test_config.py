@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semiretina.config import Config, arguments, dump_toml, load_config, lookup, parse_overrides
+from semiretina.config import Config, load_config, parse_overrides
 from semiretina.errors import BadConfig, MissingInput
 from semiretina.methods import METHODS
 from semiretina.models import MODELS
+from semiretina.parts import arguments, lookup
+from semiretina.toml_text import dump_toml
 
 TEXT = """\
 tasks = ["dr", "lesions"]

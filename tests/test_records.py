@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from semiretina import records as module
 from semiretina.errors import BadData, CannotWrite, MissingInput
+from semiretina.files import read_text, write_text
 from semiretina.records import (
     COLUMNS,
     LESIONS,
@@ -17,10 +18,8 @@ from semiretina.records import (
     SCALES,
     Record,
     read_manifest,
-    read_text,
     summary,
     write_manifest,
-    write_text,
 )
 
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+
+# The sides of the steps that a method wants; `data.stream.plan_epoch` says how each kind is drawn.
+StreamKind = Literal["labeled", "unlabeled", "alternate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +18,8 @@ class Photographs:
 
     views: Mapping[str, Tensor]  # "plain" as stored, "weak" the paper's augmentation (section 4.5)
     rows: npt.NDArray[np.int64]  # [n] rows of the split, to name a photograph in an error
-    targets: Mapping[
-        str, Tensor
-    ]  # task -> float [n, outputs] with NaN, or long [n] with -1, where unknown; empty if unlabelled
+    # task -> float [n, outputs] with NaN, or long [n] with -1, where unknown; empty if unlabelled
+    targets: Mapping[str, Tensor]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -24,9 +27,7 @@ class Photographs:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step: a labelled side, an unlabelled side, or both. The paper's sampler gives one of the two (section
-    4.3).
-    """
+    """One step: a labelled side, an unlabelled side, or both; the paper's sampler gives one of them (section 4.3)."""
 
     labeled: Photographs | None = None
     unlabeled: Photographs | None = None

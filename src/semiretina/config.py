@@ -1,24 +1,21 @@
-"""One experiment as data: a TOML file in, checked whole before anything starts, and TOML out into the run's folder.
+"""One experiment as data: read from a TOML file, and checked whole before anything starts.
 
-Hyper-parameters live here and nowhere else; the command line sets one with `-o stages.1.optimizer.lr=3e-3`. The
-parameters of a model, a method or a source are the keyword arguments of its function, so that `arguments` can check
-names and types against it.
+Hyper-parameters live here and nowhere else; the command line sets one with `-o stages.1.optimizer.lr=3e-3`. What
+stands under a model's or a method's name is checked against its function: see `parts`.
 """
 
 import difflib
 import inspect
-import json
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from semiretina.errors import BadConfig
-from semiretina.records import read_text
+from semiretina.files import read_text
 
-T = TypeVar("T")
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -59,9 +56,7 @@ class Augment(_Section):
 
 
 class Optimizer(_Section):
-    """torch's optimiser of that name and its arguments, a schedule of the learning rate, and what is done to
-    gradients.
-    """
+    """torch's optimiser of that name and its arguments, a schedule of its rate, and what is done to gradients."""
 
     name: Literal["sgd", "adam", "adamw"] = "adam"
     lr: Annotated[float, Field(gt=0)]
@@ -145,51 +140,6 @@ def load_config(source: Path | Mapping[str, Any], overrides: Sequence[str] = ())
     return config.model_copy(update={"data": config.data.model_copy(update=placed), "model": model})
 
 
-def dump_toml(config: Config) -> str:
-    """The resolved configuration as TOML; `load_config` reads it back to the same value."""
-    return "\n".join(_table(config.model_dump(mode="json"), ())).strip() + "\n"
-
-
-def arguments(
-    function: Callable[..., Any], given: Mapping[str, Any], where: str, skip: Sequence[str] = ()
-) -> dict[str, Any]:
-    """`given` checked against the function's keyword parameters: names (the nearest right one is told) and types.
-
-    `skip` names parameters that the program itself supplies. Raises BadConfig.
-    """
-    parameters = {
-        n: p for n, p in inspect.signature(function, eval_str=True).parameters.items() if n not in (*skip, "self")
-    }
-    checked = {}
-    for name, value in given.items():
-        if name not in parameters:
-            near = difflib.get_close_matches(name, parameters, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(parameters) or 'none'}"
-            raise BadConfig(f"{where}: unknown parameter '{name}'; {hint}")
-        try:
-            kind = parameters[name].annotation
-            adapter = TypeAdapter(
-                Any if kind is inspect.Parameter.empty else kind,
-                config=ConfigDict(strict=True, arbitrary_types_allowed=True),
-            )
-            checked[name] = adapter.validate_python(tuple(value) if isinstance(value, list) else value)
-        except ValidationError as error:
-            raise BadConfig(f"{where}.{name}: {error.errors()[0]['msg']}, not {value!r}") from None
-    missing = [n for n, p in parameters.items() if p.default is p.empty and n not in checked]
-    if missing:
-        raise BadConfig(f"{where}: the parameter {', '.join(missing)} must be given")
-    return checked
-
-
-def lookup(table: Mapping[str, T], name: object, where: str) -> T:
-    """The entry of a visible dict; an unknown name lists the known ones."""
-    if not isinstance(name, str) or name not in table:
-        near = difflib.get_close_matches(str(name), table, n=1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise BadConfig(f"{where}: unknown name '{name}'; {hint}known are {', '.join(table)}")
-    return table[name]
-
-
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """`a.b=value` assignments as a nested dict; a value is read as TOML, and as plain text where it is not TOML."""
     raw: dict[str, Any] = {}
@@ -270,34 +220,3 @@ def _copy(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _copy(inner) for key, inner in value.items()}
     return [_copy(inner) for inner in value] if isinstance(value, (list, tuple)) else value
-
-
-def _table(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
-    lines, tables = [], []
-    for key, value in values.items():
-        if value is None:
-            continue
-        if isinstance(value, Mapping) and key not in ("method", "model"):
-            tables += ["", f"[{'.'.join((*path, key))}]", *_table(value, (*path, key))] if value else []
-        elif key == "model":
-            tables += ["", "[model]", *_table(value, (*path, key))]
-        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            for inner in value:
-                scalars = {k: v for k, v in inner.items() if k != "optimizer"}
-                tables += ["", f"[[{key}]]", *_table(scalars, (key,))]
-                tables += [f"optimizer = {_value(inner['optimizer'])}"]
-        else:
-            lines.append(f"{key} = {_value(value)}")
-    return lines + tables
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items() if v is not None) + " }"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_value(v) for v in value) + "]"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON's escapes are TOML's
-    return repr(value)

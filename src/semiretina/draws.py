@@ -21,8 +21,9 @@ def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def bits(*key: Word) -> npt.NDArray[np.uint64]:
-    """64 random bits for each element of the key's arrays, which broadcast against each other; a key of scalars
-    gives shape (). Whole numbers count modulo 2^64.
+    """64 random bits for each element of the key's arrays, which broadcast; a key of scalars gives shape ().
+
+    Whole numbers count modulo 2^64.
     """
     state = np.zeros((), np.uint64)
     with np.errstate(over="ignore"):

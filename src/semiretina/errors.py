@@ -62,8 +62,9 @@ class BadConfig(UserError):
 
 @contextmanager
 def writing(file: Path) -> Iterator[None]:
-    """Around the writing of `file`: raises CannotWrite where nothing can be written, and names the file in any other
-    OSError, since that of a full disk does not.
+    """Around the writing of `file`: raises CannotWrite where nothing can be written there.
+
+    Any other OSError is raised again with the file's name, since that of a full disk does not tell it.
     """
     try:
         yield

@@ -180,8 +180,9 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
 
 
 def paper_protocol(accuracies: Sequence[float]) -> dict[str, float]:
-    """The paper's number and what should stand beside it: the maximum over epochs of the *test* accuracy is a
-    selection on test.
+    """The paper's number, the maximum of the test accuracy over epochs, and what should stand beside it.
+
+    That maximum is a selection on the test set.
     """
     best = max(range(len(accuracies)), key=lambda epoch: accuracies[epoch])
     last_ten = accuracies[-10:]

@@ -3,7 +3,6 @@
 `prepare` ends with `split.csv` in the run folder, or with an error that names all that is wrong, and nothing begun.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,25 @@ import numpy as np
 import torch
 
 from semiretina.config import Config
-from semiretina.data.pixels import Entry, PixelCache, default_cache
-from semiretina.data.split import Split, make_split, read_split, regrade
+from semiretina.data.pixel_store import Entry
+from semiretina.data.pixels import PixelCache, default_cache
+from semiretina.data.regrade import regrade
+from semiretina.data.roles import make_split
+from semiretina.data.split import Split, read_split
 from semiretina.engine.run_folder import RunFolder
 from semiretina.engine.train import make_method, sides
 from semiretina.errors import BadConfig, BadData, Refused, writing
+from semiretina.files import read_text, sha256_of, write_text
 from semiretina.methods import Method
 from semiretina.models import build_network
 from semiretina.models.network import Network
 from semiretina.progress import say
-from semiretina.records import Record, read_manifest, read_text, summary, write_text
+from semiretina.records import Record, read_manifest, summary
 from semiretina.tasks import Task, known, make_tasks
 
 
 def check_config(config: Config, methods: Mapping[str, type[Method]]) -> None:
-    """Builds the network and every stage's method once, so that a wrong name, size or file of weights is told before
-    any work.
-    """
+    """Builds network and methods once: a wrong name, size, parameter or file of weights is told before any work."""
     network = _sketch(config)
     for number, stage in enumerate(config.stages):
         make_method(stage, number, network, methods)
@@ -75,14 +76,14 @@ def prepare(config: Config, run: RunFolder, methods: Mapping[str, type[Method]])
     )
     check_split(config, split, tasks, methods)
     split.write(run.split)
-    write_text(run.split_sum, f"{_sha256(run.split)}  {run.split.name}\n")
+    write_text(run.split_sum, f"{sha256_of(run.split)}  {run.split.name}\n")
     say("split: " + ", ".join(f"{count} {role}" for role, count in split.counts.items()))
 
 
 def check_unchanged(config: Config, run: RunFolder) -> None:
     """Raises Refused when the split was edited, the manifest says something else now, or photographs are others."""
     split = read_split(run.split)
-    if run.split_sum.exists() and read_text(run.split_sum).split()[:1] != [_sha256(run.split)]:
+    if run.split_sum.exists() and read_text(run.split_sum).split()[:1] != [sha256_of(run.split)]:
         raise Refused(
             f"{run.split}: was edited after the run began (its SHA-256 is not that in {run.split_sum.name}); "
             "restore it, or train anew in another --out"
@@ -112,8 +113,9 @@ def check_unchanged(config: Config, run: RunFolder) -> None:
 
 
 def check_split(config: Config, split: Split, tasks: Mapping[str, Task], methods: Mapping[str, type[Method]]) -> None:
-    """Raises BadData when nothing can be learned: no training label, or a task with one class only; BadConfig when a
-    stage needs unlabelled photographs that there are not.
+    """Raises BadData when nothing can be learned: no training label, or a task with one class only.
+
+    Raises BadConfig when a stage needs unlabelled photographs, or `track_test` a test set, that are not there.
     """
     for number, stage in enumerate(config.stages):
         method = methods[stage.method["name"]]
@@ -170,7 +172,3 @@ def _sketch(config: Config) -> Network:
     parameters = {name: value for name, value in model_parameters(config).items() if name != "weights"}
     with torch.device("meta"):
         return build_network(str(config.model["name"]), dict.fromkeys(config.tasks, 1), config.data.size, parameters)
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

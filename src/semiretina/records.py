@@ -27,7 +27,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from semiretina.errors import BadData, MissingInput, writing
+from semiretina.errors import BadData
+from semiretina.files import read_text, write_text
 
 LESIONS = ("MA", "HE", "EX", "SE")
 ROLES = ("train", "val", "test", "unlabeled", "unused")
@@ -74,8 +75,9 @@ MASK_COLUMNS = tuple(f"mask_{lesion}" for lesion in LESIONS)
 
 
 def read_manifest(manifest: Path, *, also: Sequence[str] = ()) -> list[Record]:
-    """The records of a manifest, with absolute paths. `also` names further columns that may stand there (and are not
-    read).
+    """The records of a manifest, with absolute paths.
+
+    `also` names further columns that may stand there, and are not read.
 
     Raises MissingInput when there is no such file and BadData that names every defect, each with row and column.
     """
@@ -161,35 +163,6 @@ def parse_row(row: dict[str, str], base: Path) -> tuple[Record | None, list[str]
     return Record(**values), wrong  # type: ignore[arg-type]
 
 
-def read_text(file: Path) -> str:
-    """The text of a UTF-8 file, with or without a byte-order mark; an unreadable one is an error that says why."""
-    try:
-        return file.read_text("utf-8-sig")
-    except (FileNotFoundError, NotADirectoryError):
-        raise MissingInput(f"{file}: no such file") from None
-    except IsADirectoryError:
-        raise MissingInput(f"{file}: is a folder, a file is needed") from None
-    except PermissionError as error:
-        raise MissingInput(f"{file}: cannot be read ({error.strerror}); check the path and its permissions") from None
-    except UnicodeDecodeError as error:
-        raise BadData(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8 and run again") from None
-
-
-def write_text(file: Path, text: str) -> None:
-    """Writes a file in one step: a reader sees the old text or the new, never half of it."""
-    with writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
-            with temporary.open("w", encoding="utf-8", newline="") as out:
-                out.write(text)
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
 def summary(where: str, defects: Sequence[str], advice: str, most: int = 20) -> str:
     """One message for many defects: all counted, the first `most` named."""
     more = f"; and {len(defects) - most} more" if len(defects) > most else ""
@@ -221,15 +194,11 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def _no_parse(text: str) -> str:
-    return text
-
-
 _PARSERS: dict[str, Callable[[str], object]] = {
     "grade": _whole(0, max(SCALES.values())),
     "dme": _whole(0, 2),
     **{lesion: _whole(0, 1) for lesion in LESIONS},
-    **dict.fromkeys(MASK_COLUMNS, _no_parse),
+    **dict.fromkeys(MASK_COLUMNS, str),
 }
 
 

@@ -16,9 +16,11 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from semiretina.data import pixel_appender
 from semiretina.data import pixels as module
 from semiretina.data.image import read_photograph
-from semiretina.data.pixels import Entry, PixelCache, default_cache
+from semiretina.data.pixel_store import Entry
+from semiretina.data.pixels import PixelCache, default_cache
 from semiretina.errors import CannotWrite
 
 SIZE = 16
@@ -72,8 +74,8 @@ def check(cache, files):
 
 def run(code, *arguments, **options):
     """Python in another process; `PixelCache`, `Path`, `sys`, `SIZE` are there."""
-    head = f"import sys, time\nfrom pathlib import Path\nfrom semiretina.data import pixels\nSIZE = {SIZE}\n"
-    head += "from semiretina.data.pixels import PixelCache\n"
+    head = f"import sys, time\nfrom pathlib import Path\nSIZE = {SIZE}\n"
+    head += "from semiretina.data import pixel_appender, pixels\nfrom semiretina.data.pixels import PixelCache\n"
     return subprocess.Popen([sys.executable, "-c", head + code, *map(str, arguments)], text=True, **options)
 
 
@@ -218,7 +220,7 @@ def test_index_and_journal_hold_what_the_docs_say(tmp_path, photographs):
 # What it survives
 
 SLOWLY = """
-pixels.SECONDS_BETWEEN_COMMITS = 0.05
+pixel_appender.SECONDS_BETWEEN_COMMITS = 0.05
 real = pixels.read_photograph
 def slowly(*arguments):
     time.sleep(0.02)
@@ -368,7 +370,7 @@ def test_full_disk(tmp_path, photographs, monkeypatch):
 
 LIMITED = """
 import resource
-pixels.SECONDS_BETWEEN_COMMITS = -1
+pixel_appender.SECONDS_BETWEEN_COMMITS = -1
 cache = PixelCache(Path(sys.argv[1]), int(sys.argv[3]))
 files = [Path(file) for file in sys.argv[4:]]
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
@@ -409,7 +411,7 @@ def test_interrupted(tmp_path, photographs, monkeypatch):
         return read_photograph(content, size, crop)
 
     monkeypatch.setattr(module, "read_photograph", interrupt)
-    monkeypatch.setattr(module, "SECONDS_BETWEEN_COMMITS", -1)
+    monkeypatch.setattr(pixel_appender, "SECONDS_BETWEEN_COMMITS", -1)
     with pytest.raises(KeyboardInterrupt):
         cache.add(photographs)
     assert len(cache.rows()) == 3

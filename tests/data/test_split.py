@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from semiretina.config import Regrade
-from semiretina.data.split import Split, find_groups, make_split, read_split, regrade, torn_groups
+from semiretina.data.regrade import regrade
+from semiretina.data.roles import make_split
+from semiretina.data.split import Split, find_groups, read_split, torn_groups
 from semiretina.errors import BadConfig, BadData, MissingInput, Refused
 from semiretina.records import ROLES, Record
 from semiretina.tasks import TASKS

@@ -30,10 +30,9 @@ def augment(
 ) -> Tensor:
     """The view "weak": float [n, 3, h, w] in [0, 1], each photograph turned, scaled and perhaps mirrored.
 
-    `rotation` in degrees, uniform in +-rotation; `scale` is the visible share of the side, so 0.9 enlarges; what a
-    turn brings in
-    from outside is black, like the surround of a fundus photograph. `rows` names the photographs, `key` the place of
-    the draw.
+    `rotation` in degrees, uniform in +-rotation; `scale` is the visible share of the side, so 0.9 enlarges; what a turn
+    brings in from outside is black, like the surround of a fundus photograph. `rows` names the photographs, `key` the
+    place of the draw.
     """
     angles = np.radians(rotation * (2.0 * uniform(*key, "angle", rows) - 1.0))
     scales = scale[0] + (scale[1] - scale[0]) * uniform(*key, "scale", rows)

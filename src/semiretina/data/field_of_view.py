@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 LONG_SIDE = 288  # of the reduced copy the disc is looked for on; the fit is finer than its pixels
 NUM_TRIALS = 200
 NUM_VOTERS = 200  # of the rim's points, enough to tell the trials apart; the fit then takes all
-MIN_CONTRAST = 6.0  # gray levels between surround and disc
+MIN_CONTRAST = 6.0  # grey levels between surround and disc
 MIN_AREA = 0.03  # of the frame
 MIN_AGREEING = 0.35  # of the rim; a disc cut straight at top and bottom has about half of its rim on the circle
 
@@ -97,7 +97,7 @@ def _filled(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _otsu(gray: Floats) -> float:
-    """The level that best splits the gray values in two (Otsu, IEEE Trans. SMC 1979; 9(1):62, eq. 18)."""
+    """The level that best splits the grey values in two (Otsu, IEEE Trans. SMC 1979; 9(1):62, eq. 18)."""
     counts = np.bincount(gray.ravel().astype(np.int64), minlength=256)
     below = np.cumsum(counts)[:-1]
     sums = np.cumsum(counts * np.arange(256))

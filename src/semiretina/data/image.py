@@ -1,7 +1,7 @@
 """Reads one photograph: upright, eight bits of RGB, cropped to the square of the field of view, resized.
 
-`DECODER_VERSION` is part of the pixel cache's name: it goes up whenever the same file would give other
-pixels or another box.
+`DECODER_VERSION` is part of the pixel cache's name: it goes up whenever the same file would give other pixels or
+another box.
 """
 
 import io
@@ -150,9 +150,8 @@ def _upright_rgb(image: Image.Image) -> tuple[Image.Image, bool]:
     image.load()
     rgb = _rgb(image)
     try:
-        orientation = image.getexif().get(
-            ORIENTATION, 1
-        )  # after loading: Pillow itself turns TIFF then, and drops the tag
+        # After loading: Pillow itself turns TIFF then, and drops the tag.
+        orientation = image.getexif().get(ORIENTATION, 1)
     except Exception:  # a damaged EXIF block does not make the picture unreadable
         orientation = 1
     return (rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb), orientation in (5, 6, 7, 8)

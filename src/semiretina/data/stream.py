@@ -8,20 +8,18 @@ read from the memory map by one thread that works a step ahead. There are no loa
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from semiretina.batch import Batch, Photographs
+from semiretina.batch import Batch, Photographs, StreamKind
 from semiretina.config import Augment
 from semiretina.data.augment import augment, to_float
 from semiretina.draws import generator
 
 Rows = npt.NDArray[np.int64]
-StreamKind = Literal["labeled", "unlabeled", "alternate"]
 SHARE_OF_GPU_FOR_PHOTOGRAPHS = 0.5
 
 
@@ -114,9 +112,7 @@ class Stream:
     def batches(
         self, steps: Sequence[Step], views: Sequence[str], key: tuple[int | str, ...], rank: int = 0, ranks: int = 1
     ) -> Iterator[Batch]:
-        """The batches of these steps, in order; of several processes each gets every `ranks`-th photograph of every
-        step.
-        """
+        """The batches of these steps, in order; each of `ranks` processes gets its share of every step."""
         shards = [Step(step.labeled[rank::ranks], step.unlabeled[rank::ranks]) for step in steps]
         with ThreadPoolExecutor(1, thread_name_prefix="pixels") as reader:
             ahead = reader.submit(self._read, shards[0]) if shards else None

@@ -1,13 +1,11 @@
 """Checkpoints: tensors as safetensors, everything else as JSON; never pickles.
 
-A checkpoint is two files, `NAME.safetensors` and `NAME.json`. Each is written to a temporary file, synced and
-renamed, the JSON last: it holds the tensors' sha256, so a checkpoint without its JSON, or whose tensors do not
-match, does not exist for us.
+A checkpoint is two files, `NAME.safetensors` and `NAME.json`, each written in one step and the JSON last: it holds the
+tensors' sha256, so a checkpoint without its JSON, or whose tensors do not match, does not exist for us.
 """
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,21 +15,20 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from semiretina.errors import BadData, MissingInput, writing
+from semiretina.errors import BadData, MissingInput
+from semiretina.files import write_bytes
 
 KEPT = 2
 
 
 def save(file: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Writes `file`.safetensors and `file`.json (suffixes are added); what stood there before stays whole until
-    replaced.
-    """
+    """Writes `file`.safetensors and `file`.json; what stood there before stays whole until it is replaced."""
     # Tied weights appear under two names; safetensors wants each name to own its memory.
     owned = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     data = save_tensors(owned)
-    _replace(_with(file, ".safetensors"), data)
+    write_bytes(_with(file, ".safetensors"), data)
     description = {**facts, "sha256": hashlib.sha256(data).hexdigest()}
-    _replace(_with(file, ".json"), json.dumps(description, indent=1).encode())
+    write_bytes(_with(file, ".json"), json.dumps(description, indent=1).encode())
 
 
 def load(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -49,9 +46,7 @@ def load(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def numbered(folder: Path) -> list[Path]:
-    """The numbered checkpoints of a folder, newest first, without suffix; whether they are whole is for `load` to
-    say.
-    """
+    """The numbered checkpoints of a folder, newest first, without suffix; `load` tells whether they are whole."""
     names = {path.stem for path in folder.glob("epoch-*.json")}
     return [folder / name for name in sorted(names, reverse=True)]
 
@@ -103,23 +98,3 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tenso
 
 def _with(file: Path, suffix: str) -> Path:
     return file.with_name(file.name + suffix)
-
-
-def _replace(file: Path, data: bytes) -> None:
-    temporary = file.with_name(f".{file.name}.part")
-    with writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(temporary, file)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -121,9 +121,7 @@ def end_epoch(
 
 
 def scores_of(phase: Phase, network: Network, rows: Rows, method: Method) -> dict[str, dict[str, float]]:
-    """The log's scores: of each task where the method trains the classifier, of the reconstruction where it trains
-    the decoder.
-    """
+    """The log's scores: of the tasks and of the reconstruction, as far as the method trains classifier and decoder."""
     if not len(rows):
         return {}
     batch, index = phase.config.engine.eval_batch, torch.from_numpy(rows)
@@ -144,10 +142,8 @@ def _select(phase: Phase, network: Network, val: Mapping[str, Mapping[str, float
     is defined (one class in validation), the later epoch counts.
     """
     if not phase.select:
-        position.selected_epoch, position.selected_updates = (
-            max(position.epoch, position.selected_epoch),
-            position.labeled_updates,
-        )
+        position.selected_epoch = max(position.epoch, position.selected_epoch)
+        position.selected_updates = position.labeled_updates
         return
     curves = [val[task]["auroc"] for task in phase.tasks if task in val]
     defined = [curve for curve in curves if not math.isnan(curve)]
@@ -155,11 +151,7 @@ def _select(phase: Phase, network: Network, val: Mapping[str, Mapping[str, float
         defined = [-val["reconstruction"]["mse"]]
     score = sum(defined) / len(defined) if defined else 0.0
     if position.best is None or score > position.best or not defined:
-        position.best, position.selected_epoch, position.selected_updates = (
-            score,
-            position.epoch,
-            position.labeled_updates,
-        )
-        checkpoint.save(
-            phase.run.checkpoints / "best", network.state_dict(), {"phase": phase.name, "epoch": position.epoch}
-        )
+        position.best = score
+        position.selected_epoch, position.selected_updates = position.epoch, position.labeled_updates
+        facts = {"phase": phase.name, "epoch": position.epoch}
+        checkpoint.save(phase.run.checkpoints / "best", network.state_dict(), facts)

@@ -1,11 +1,13 @@
-"""From a network to probabilities, and from probabilities to the numbers of a log row or a result. Always
-deterministic views.
+"""From a network to probabilities, and from probabilities to the numbers of a log row or a result.
+
+Photographs are always seen as they are stored: no augmentation, so the same numbers at every call.
 """
 
 import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,12 @@ from torch import Tensor
 from semiretina.data.augment import to_float
 from semiretina.data.split import Split
 from semiretina.data.stream import Pixels, Rows
+from semiretina.files import write_text
 from semiretina.losses.classification import classification_loss
 from semiretina.losses.reconstruction import squared_error
 from semiretina.models.network import Network
-from semiretina.records import write_text
-from semiretina.scoring.scores import binary_scores, class_scores
+from semiretina.scoring.intervals import Estimate
+from semiretina.scoring.scores import Scores, binary_scores, class_scores
 from semiretina.tasks import Task
 
 Floats = npt.NDArray[np.float32]
@@ -51,9 +54,7 @@ def infer_rows(network: Network, pixels: Pixels, rows: Rows, batch: int) -> dict
 
 @torch.no_grad()
 def reconstruct_rows(network: Network, pixels: Pixels, rows: Rows, batch: int) -> tuple[float, Tensor]:
-    """Mean squared error (equation 1, per value) over these rows, and the first batch's reconstructions, [n, 3, h,
-    w].
-    """
+    """Mean squared error (equation 1) over these rows, and the first batch's reconstructions [n, 3, h, w]."""
     training = network.training
     network.eval()
     total, first = 0.0, torch.empty(0)
@@ -105,8 +106,9 @@ def full_scores(
     groups: Sequence[str],
     threshold: float,
 ) -> dict[str, Any]:
-    """The scores of `result.json`, with intervals that respect groups; a task of several outputs gives `task.output`
-    keys.
+    """The scores of `result.json`, with intervals that respect groups.
+
+    Keys are the tasks, or `task.output` for a task of several outputs.
     """
     scores: dict[str, Any] = {}
     for name, task in tasks.items():
@@ -131,9 +133,7 @@ def write_predictions(
     values: Mapping[str, Floats],
     targets: Mapping[str, Tensor],
 ) -> None:
-    """`path,patient,site,task,output,label,probability`: a row for each photograph and output, label empty where
-    unknown.
-    """
+    """Writes a table with a row for each photograph and output; the label is empty where unknown."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "patient", "site", "task", "output", "label", "probability"])
@@ -141,18 +141,10 @@ def write_predictions(
         known_targets = targets[name].cpu().numpy()
         for number, row in enumerate(rows):
             record = split.records[row]
-            for output, label in enumerate(task.outputs):
-                writer.writerow(
-                    [
-                        record.path,
-                        record.patient,
-                        record.site,
-                        name,
-                        label,
-                        _label(task, known_targets[number], output),
-                        f"{values[name][number, output]:.9g}",
-                    ]
-                )
+            for place, output in enumerate(task.outputs):
+                label = _label(task, known_targets[number], place)
+                probability = f"{values[name][number, place]:.9g}"
+                writer.writerow([record.path, record.patient, record.site, name, output, label, probability])
     write_text(file, text.getvalue())
 
 
@@ -162,11 +154,9 @@ def _label(task: Task, target: Any, output: int) -> str:
     return "" if np.isnan(target[output]) else str(int(target[output]))
 
 
-def _as_json(scores: Mapping[str, Any]) -> dict[str, Any]:
+def _as_json(scores: Scores) -> dict[str, Any]:
     """Estimates as {"value", "low", "high"}; counts stay numbers."""
-    return {
-        name: {"value": s.value, "low": s.low, "high": s.high} if hasattr(s, "low") else s for name, s in scores.items()
-    }
+    return {name: asdict(score) if isinstance(score, Estimate) else score for name, score in scores.items()}
 
 
 def _mean(values: npt.NDArray[np.bool_]) -> float:

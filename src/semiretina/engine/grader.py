@@ -1,15 +1,14 @@
 """A grader: what a run hands over. Weights, tasks, how a photograph is read, and where the threshold lies."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from semiretina.data.augment import to_float
 from semiretina.data.image import read_photograph
 from semiretina.engine import checkpoint
 from semiretina.engine.evaluate import Floats, infer, probabilities
@@ -56,7 +55,7 @@ class Grader:
     @torch.no_grad()
     def features(self, photographs: npt.NDArray[np.uint8]) -> Floats:
         """The encoder's pooled features, float32 [n, channels]."""
-        floats = torch.from_numpy(photographs).to(self.device).permute(0, 3, 1, 2).float() / 255.0
+        floats = to_float(torch.from_numpy(photographs).to(self.device))
         parts = [self.network.embed(part).float().cpu() for part in torch.split(floats, self.batch)]
         return np.asarray(torch.cat(parts).numpy(), np.float32)
 
@@ -86,7 +85,7 @@ def load_grader(run: Path, device: torch.device | None = None, batch: int = 32) 
         raise BadData(
             f"{run / 'grader.json'}: schema {facts.get('schema')}, this program reads {SCHEMA}; use its own version"
         )
-    network = _rebuild(facts["network"])
+    network = build_network(**facts["network"])
     network.load_state_dict(tensors)
     place = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tasks = {name: task_of(name, outputs) for name, outputs in facts["tasks"].items()}
@@ -109,8 +108,3 @@ def task_of(name: str, outputs: Sequence[str]) -> Task:
         if task.outputs == tuple(outputs):
             return task
     raise BadData(f"grader: task '{name}' with the outputs {', '.join(outputs)} is unknown to this version")
-
-
-def _rebuild(facts: Mapping[str, Any]) -> Network:
-    facts = json.loads(json.dumps(facts))
-    return build_network(facts["name"], facts["outputs"], facts["size"], facts["params"])

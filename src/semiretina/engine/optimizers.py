@@ -21,9 +21,7 @@ def make_optimizer(parameters: Iterable[nn.Parameter], settings: Optimizer) -> t
 
 
 def learning_rate(settings: Optimizer, fraction: float) -> float:
-    """The learning rate when `fraction` in [0, 1) of the stage is done: a linear warm-up, then the schedule down to
-    zero.
-    """
+    """The learning rate when `fraction` in [0, 1) of the stage is done: a linear warm-up, then the schedule."""
     if fraction < settings.warmup:
         return settings.lr * fraction / settings.warmup
     rest = (fraction - settings.warmup) / (1.0 - settings.warmup)

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from semiretina.batch import StreamKind
 from semiretina.config import Stage
-from semiretina.data.stream import Rows, Step, StreamKind, plan_epoch
+from semiretina.data.stream import Rows, Step, plan_epoch
 from semiretina.errors import BadConfig
 
 Update = Sequence[Step]  # the steps whose gradients are added up before the optimiser moves

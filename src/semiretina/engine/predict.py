@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semiretina.data.image import UnreadablePhotograph
-from semiretina.data.sources.table import SUFFIXES
+from semiretina.data.sources.table import SUFFIXES, photographs_in
 from semiretina.engine.grader import Grader
 from semiretina.errors import MissingInput, Refused, writing
 from semiretina.progress import progress, say
@@ -71,7 +71,7 @@ def find_files(inputs: Sequence[Path]) -> Iterator[Path]:
         raise MissingInput(f"{', '.join(map(str, missing))}: no such photograph, folder or manifest; check the path")
     for path in inputs:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if _is_photograph(file, path))
+            found = photographs_in(path, "**/*")
             if not found:
                 raise MissingInput(f"{path}: no photograph in this folder (looked for {', '.join(SUFFIXES)})")
             yield from found
@@ -111,12 +111,6 @@ def _read(grader: Grader, file: Path) -> Photograph:
         return None, str(error)
     except OSError as error:
         return None, f"cannot be opened: {error.strerror}"
-
-
-def _is_photograph(file: Path, folder: Path) -> bool:
-    # A Mac leaves "._name.jpg" beside name.jpg, and viewers keep their thumbnails in hidden folders.
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
 
 
 def _keep_complete(out: Path, grader: Grader) -> set[str]:

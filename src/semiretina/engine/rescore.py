@@ -1,6 +1,5 @@
 """Scores of a finished run's grader: on its own split again, or on another data set."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from semiretina.data.split import find_groups, read_split, regrade
+from semiretina.data.regrade import regrade
+from semiretina.data.split import find_groups, read_split
 from semiretina.engine.evaluate import full_scores
 from semiretina.engine.grader import load_grader
 from semiretina.engine.predict import grade_files
 from semiretina.engine.run_folder import RunFolder, finite
 from semiretina.errors import BadConfig, BadData, Refused
+from semiretina.files import sha256_of
 from semiretina.progress import progress, say
 from semiretina.records import Record, read_manifest
 from semiretina.tasks import Task, make_tasks
@@ -56,7 +57,7 @@ def rescore(run: Path, what: Path | str) -> dict[str, Any]:
         )
     kept = [records[number] for number in scored]
     if isinstance(what, Path):
-        pictures = [_sha256(record.path) for record in kept]
+        pictures = [sha256_of(record.path) for record in kept]
         groups = find_groups(kept, pictures, config.data.by)
         # By content: a copy under another name is the same photograph.
         used = {split.sha256[row] for row in split.rows("train", "val", "unlabeled")}
@@ -65,19 +66,13 @@ def rescore(run: Path, what: Path | str) -> dict[str, Any]:
         groups, seen = [split.groups[own[number]] for number in scored], 0
     targets = {name: torch.from_numpy(task.targets(kept)) for name, task in tasks.items()}
     stacked = {name: np.stack(rows) for name, rows in values.items()}
-    result: dict[str, Any] = {
+    return {
         "data": str(what),
         "photographs": len(records),
         "unreadable": len(records) - len(kept),
         "seen": seen,
         "scores": finite(full_scores(tasks, stacked, targets, groups, grader.threshold)),
     }
-    return result
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _carried(known: Mapping[str, Task], records: Sequence[Record]) -> dict[str, Task]:

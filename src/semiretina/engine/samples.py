@@ -8,8 +8,8 @@ from PIL import Image
 from semiretina.data.split import Split
 from semiretina.data.stream import Pixels
 from semiretina.engine.evaluate import reconstruct_rows
+from semiretina.files import write_text
 from semiretina.models.network import Network
-from semiretina.records import write_text
 
 SAMPLES = 4
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from semiretina.batch import Batch, Progress
-from semiretina.config import Stage, arguments, lookup
+from semiretina.config import Stage
 from semiretina.data.split import Split
 from semiretina.data.stream import Rows, Step, Stream
 from semiretina.draws import seed_of
@@ -30,6 +30,7 @@ from semiretina.engine.samples import write_samples
 from semiretina.errors import BadConfig, BadData, MissingInput, NonFiniteLoss
 from semiretina.methods import Method
 from semiretina.models.network import Network
+from semiretina.parts import arguments, lookup
 from semiretina.progress import progress as show_progress
 from semiretina.progress import say
 
@@ -37,10 +38,9 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 def train_phase(phase: Phase, network: Network, position: Position, tensors: Mapping[str, Tensor]) -> Network:
-    """Trains through all stages from where `position` stands, which moves along; returns the network with the
-    selected weights.
+    """Trains through all stages from where `position` stands; returns the network with the selected weights.
 
-    `tensors` is the state of the checkpoint that `position` comes from, empty at the beginning.
+    `position` moves along. `tensors` is the state of the checkpoint that it comes from, empty at the beginning.
     """
     for number in range(position.stage, len(phase.stages)):
         if number > position.stage:
@@ -62,8 +62,9 @@ def train_phase(phase: Phase, network: Network, position: Position, tensors: Map
 
 
 def train_stage(phase: Phase, stage: Stage, method: Method, position: Position, tensors: Mapping[str, Tensor]) -> None:
-    """Trains one stage from where `position` stands; `tensors` is the checkpoint's state, empty at the stage's
-    beginning.
+    """Trains one stage from where `position` stands, which moves along.
+
+    `tensors` is the state of the checkpoint that it comes from, empty at the stage's beginning.
     """
     place, engine = phase.place, phase.config.engine
     key = (phase.config.seed, phase.name, position.stage)
@@ -156,9 +157,7 @@ def sides(split: Split, phase: str, stage: Stage, method: type[Method]) -> tuple
 
 
 def share(step: Step, batch: Batch, place: Place) -> float:
-    """DDP averages over processes; this weighs each by its share of the step's photographs, so that all count the
-    same.
-    """
+    """What this process's loss counts among the `ranks` that DDP averages, so that all photographs count the same."""
     own = sum(len(side) for side in (batch.labeled, batch.unlabeled) if side is not None)
     return own * place.ranks / (len(step.labeled) + len(step.unlabeled))
 

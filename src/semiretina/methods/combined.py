@@ -17,8 +17,9 @@ from semiretina.models.network import Network
 
 
 class Combined(Method):
-    """L = L_ae + sum over tasks of lambda_task L_task on a labelled minibatch, L = L_ae on an unlabelled one
-    (equation 3).
+    """Equation 3: L = L_ae + sum over tasks of lambda_task L_task with labels, and L = L_ae without.
+
+    A minibatch is wholly labelled or wholly unlabelled.
     """
 
     stream = "alternate"

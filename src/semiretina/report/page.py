@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from semiretina import __version__
-from semiretina.records import read_text, write_text
+from semiretina.files import read_text, write_text
 from semiretina.report.figures import Picture, styles
 from semiretina.report.panels import (
     Confusion,

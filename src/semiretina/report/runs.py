@@ -5,14 +5,15 @@ import io
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from semiretina.engine.run_folder import RunFolder
 from semiretina.errors import BadData, MissingInput
-from semiretina.records import read_text, summary
+from semiretina.files import read_text
+from semiretina.records import summary
 
 SCHEMA = 1
 
@@ -102,7 +103,7 @@ def check_complete(runs: Sequence[Run]) -> None:
     _check_files([run.folder.path for run in runs], pictures)
 
 
-def _check_files(paths: Sequence[Path], needed: Any) -> None:
+def _check_files(paths: Sequence[Path], needed: Callable[[RunFolder], list[Path]]) -> None:
     defects = []
     for path in paths:
         if not path.is_dir():

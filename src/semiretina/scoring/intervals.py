@@ -39,10 +39,10 @@ def group_numbers(groups: Sequence[str] | npt.NDArray[np.str_]) -> Ints:
 def wilson(value: float, trials: float, level: float = 0.95) -> Estimate:
     """Wilson's score interval of a share observed in `trials`, which may be an effective, fractional number."""
     z = float(norm.isf((1 - level) / 2))
-    centre = (value + z * z / (2 * trials)) / (1 + z * z / trials)
+    center = (value + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z * sqrt(value * (1 - value) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
     # Rounding must not push a bound past the value, which it equals at 0 and at 1.
-    return Estimate(value, min(max(centre - half, 0.0), value), max(min(centre + half, 1.0), value))
+    return Estimate(value, min(max(center - half, 0.0), value), max(min(center + half, 1.0), value))
 
 
 def share(hits: npt.NDArray[np.bool_], groups: Ints, level: float = 0.95) -> Estimate:

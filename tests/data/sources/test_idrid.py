@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from semiretina.data.roles import make_split
 from semiretina.data.sources import idrid
-from semiretina.data.split import make_split
+from semiretina.data.sources.idrid_files import MASK_FOLDERS, Part
 from semiretina.errors import BadData, MissingInput
 from semiretina.records import LESIONS, Record, read_manifest, write_manifest
 from semiretina.tasks import make_tasks
@@ -56,8 +57,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     001 and 002 are one file with two grades; 003 and 004 are one eye; outlined 53 is 005 at another JPEG quality;
     outlined 54 is another photograph of 006's eye; outlined 55 is no graded eye.
     """
-    training = idrid.Part("training", "a. Training Set", Path(SHEET).name, 6, 3, {"MA": 3, "HE": 2, "EX": 3, "SE": 1})
-    testing = idrid.Part(
+    training = Part("training", "a. Training Set", Path(SHEET).name, 6, 3, {"MA": 3, "HE": 2, "EX": 3, "SE": 1})
+    testing = Part(
         *("testing", "b. Testing Set", "b. IDRiD_Disease Grading_Testing Labels.csv"),
         *(1, 1, {"MA": 1, "HE": 1, "EX": 1, "SE": 0}),
     )
@@ -74,7 +75,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for lesion, names in {"MA": "53 54 55", "HE": "53 54", "EX": "53 54 55", "SE": "54"}.items():
         for name in names.split():
             mode = "RGBA" if (lesion, name) == ("EX", "54") else "P"
-            save_mask(tmp_path / MASKS / idrid.MASK_FOLDERS[lesion] / f"IDRiD_{name}_{lesion}.tif", mode=mode)
+            save_mask(tmp_path / MASKS / MASK_FOLDERS[lesion] / f"IDRiD_{name}_{lesion}.tif", mode=mode)
     save_mask(tmp_path / MASKS / "5. Optic Disc" / "IDRiD_53_OD.tif")
     return tmp_path
 

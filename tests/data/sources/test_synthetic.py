@@ -23,6 +23,8 @@ from torch import nn
 
 from semiretina.data.sources import fundus
 from semiretina.data.sources.contact_sheet import contact_sheet
+from semiretina.data.sources.hospitals import HOSPITALS
+from semiretina.data.sources.retina import anatomy
 from semiretina.data.sources.synthetic import SITES, UNLABELED_SITE, Drawing, drawings, records
 from semiretina.errors import BadConfig, CannotWrite
 from semiretina.records import LESIONS, read_manifest, write_manifest
@@ -33,7 +35,7 @@ DIFFICULTIES = ("easy", "real")
 
 def field_square(image: np.ndarray, site: str, size: int, side: int) -> np.ndarray:
     """The square of the field of view at `side` pixels: what every model gets to see."""
-    diameter = fundus.HOSPITALS[site].field * size
+    diameter = HOSPITALS[site].field * size
     height, width = image.shape[:2]
     box = ((width - diameter) / 2, (height - diameter) / 2, (width + diameter) / 2, (height + diameter) / 2)
     square = Image.new("RGB", (side, side))
@@ -121,12 +123,12 @@ def test_lesions_follow_the_definitions_of_the_icdr_grades(difficulty):
             assert edema == 0 or "EX" in kinds[grade]
             haemorrhages = lesions.kind == 1
             if grade == 3:  # in all four quadrants around the fovea
-                fovea = fundus.anatomy((1, patient, eye)).fovea
+                fovea = anatomy((1, patient, eye)).fovea
                 quadrants = {(x > fovea[0], y > fovea[1]) for x, y in zip(lesions.x, lesions.y, strict=True)}
                 assert len(quadrants) == 4
             if grade == 4:
                 assert lesions.radius[haemorrhages].max() > 0.07
-            assert np.all(np.abs(lesions.y) < fundus.HOSPITALS[site].reach)
+            assert np.all(np.abs(lesions.y) < HOSPITALS[site].reach)
         assert kinds[0] == set()
         assert kinds[1] == {"MA"}
         assert all("MA" in kinds[grade] for grade in (2, 3, 4))
@@ -139,7 +141,7 @@ def test_macular_edema_is_an_exudate_within_a_disc_diameter_of_the_fovea():
     for patient in range(60):
         key = (0, patient, "right")
         lesions, edema = fundus.plan(key, 2, "alder", "easy")
-        place = fundus.anatomy(key)
+        place = anatomy(key)
         exudates = [
             np.hypot(x - place.fovea[0], y - place.fovea[1])
             for kind, x, y in zip(lesions.kind, lesions.x, lesions.y, strict=True)
@@ -199,7 +201,7 @@ def test_hospitals_differ_in_shape_and_colour():
 @given(size=st.integers(32, 300), site=st.sampled_from(SITES), difficulty=st.sampled_from(DIFFICULTIES))
 def test_any_size_shows_a_round_field_on_black(size, site, difficulty):
     image, masks = fundus.draw(0, 1, "right", 2, site, size, difficulty)
-    camera = fundus.HOSPITALS[site]
+    camera = HOSPITALS[site]
     assert image.shape == (round(size * camera.height), round(size * camera.width), 3)
     assert all(mask.shape == image.shape[:2] for mask in masks.values())
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
@@ -225,8 +227,8 @@ def test_twin_eyes_share_their_colour_and_mirror_their_disc():
         )
         twins.append(np.abs(left - right).mean())
         strangers.append(np.abs(left - other).mean())
-        assert fundus.anatomy((0, patient, "left")).disc[0] < -0.4
-        assert fundus.anatomy((0, patient, "right")).disc[0] > 0.4
+        assert anatomy((0, patient, "left")).disc[0] < -0.4
+        assert anatomy((0, patient, "right")).disc[0] > 0.4
     assert np.mean(twins) < 0.6 * np.mean(strangers)
 
 

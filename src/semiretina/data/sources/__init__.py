@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from semiretina.config import arguments, lookup, parse_overrides
-from semiretina.data.sources import idrid, synthetic, table
+from semiretina.config import parse_overrides
+from semiretina.data.sources import idrid, idrid_files, synthetic, table
 from semiretina.errors import BadData
+from semiretina.parts import arguments, lookup
 from semiretina.records import Record, read_manifest, summary, write_manifest
 
 
@@ -47,7 +48,9 @@ SOURCES: dict[str, Source] = {
         get="https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",
         scale="icdr",
         counts={
-            f"{what} ({part.name} part)": getattr(part, what) for what in ("graded", "outlined") for part in idrid.PARTS
+            f"{what} ({part.name} part)": getattr(part, what)
+            for what in ("graded", "outlined")
+            for part in idrid_files.PARTS
         },
     ),
     "synthetic": Source(

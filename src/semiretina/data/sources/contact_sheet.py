@@ -11,10 +11,11 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from semiretina.data.sources import fundus
+from semiretina.data.sources.hospitals import HOSPITALS
 from semiretina.data.sources.lesions import Difficulty
 from semiretina.records import LESIONS
 
-SITES = tuple(fundus.HOSPITALS)
+SITES = tuple(HOSPITALS)
 
 
 def contact_sheet(difficulty: Difficulty, seed: int = 0, size: int = 160) -> Image.Image:

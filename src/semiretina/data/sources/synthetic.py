@@ -18,6 +18,7 @@ from PIL import Image
 
 from semiretina import draws
 from semiretina.data.sources import fundus
+from semiretina.data.sources.hospitals import HOSPITALS
 from semiretina.data.sources.lesions import Difficulty, Masks
 from semiretina.errors import BadConfig, CannotWrite
 from semiretina.progress import progress
@@ -25,7 +26,7 @@ from semiretina.records import LESIONS, Record
 
 VERSION = 1  # of the drawing; part of the folder's name, so that photographs of two versions never mix
 SMALLEST = 32
-SITES = tuple(fundus.HOSPITALS)
+SITES = tuple(HOSPITALS)
 UNLABELED_SITE = SITES[-1]
 # The grades of twenty consecutive patients of a hospital.
 _BLOCK = (0,) * 10 + (1,) * 3 + (2,) * 3 + (3,) * 2 + (4,) * 2
@@ -144,7 +145,7 @@ def _write(folder: Path, drawing: Drawing, masks: bool) -> None:
     if all(wanted.exists() for wanted in (file, *mask_files.values())):
         return
     image, drawn = drawing.draw()
-    quality = fundus.HOSPITALS[drawing.site].quality
+    quality = HOSPITALS[drawing.site].quality
     _save(Image.fromarray(image), file, "JPEG", quality)
     for lesion, mask_file in mask_files.items():
         _save(Image.fromarray(drawn[lesion]), mask_file, "PNG")
@@ -163,7 +164,7 @@ def _record(folder: Path, drawing: Drawing) -> Record:
         path=_photograph(folder, drawing),
         dataset="synthetic",
         site=drawing.site,
-        camera=fundus.HOSPITALS[drawing.site].camera,
+        camera=HOSPITALS[drawing.site].camera,
         patient=drawing.name,
         exam=f"{drawing.name}-1",
         eye=drawing.eye,

@@ -18,8 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from semiretina.errors import BadConfig, BadData, MissingInput
+from semiretina.files import read_text
 from semiretina.progress import say
-from semiretina.records import SCALES, Record, parse_row, read_text, summary
+from semiretina.records import SCALES, Record, parse_row, summary
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 SEPARATORS = (",", ";", "\t")
@@ -119,9 +120,9 @@ def _need_scale(root: Path) -> BadConfig:
 
 
 def _from_folder(root: Path, scale: str, grades: Mapping[str, str], dataset: str) -> list[Record]:
-    flat = _photographs(root, "*")
+    flat = photographs_in(root, "*")
     folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    inside = {folder: files for folder in folders if (files := _photographs(folder, "**/*"))}
+    inside = {folder: files for folder in folders if (files := photographs_in(folder, "**/*"))}
     if not flat and not inside:
         raise MissingInput(f"{root}: no photograph in it; their names end in {', '.join(SUFFIXES)}")
     labeled = [folder for folder in inside if folder.name.lower() not in UNLABELED]
@@ -145,8 +146,11 @@ def _from_folder(root: Path, scale: str, grades: Mapping[str, str], dataset: str
     return found
 
 
-def _photographs(folder: Path, pattern: str) -> list[Path]:
+def photographs_in(folder: Path, pattern: str) -> list[Path]:
+    """The folder's files that are photographs by their name, sorted; the pattern "**/*" searches its subfolders too."""
+
     def wanted(file: Path) -> bool:
+        # A Mac leaves "._name.jpg" beside name.jpg, and viewers keep their thumbnails in hidden folders.
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
         return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
 
@@ -253,7 +257,7 @@ def _places(images: Path, name: str, listings: dict[Path, dict[str, list[Path]]]
         return [place] if place.is_file() else []
     if place.parent not in listings:
         listing: dict[str, list[Path]] = {}
-        for file in _photographs(place.parent, "*"):
+        for file in photographs_in(place.parent, "*"):
             listing.setdefault(file.stem, []).append(file)
         listings[place.parent] = listing
     return listings[place.parent].get(place.name, [])

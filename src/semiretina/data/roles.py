@@ -1,0 +1,185 @@
+"""Draws the roles: which photographs are trained on, selected on, tested on, or used without their labels.
+
+Section 4.6 splits 60/20/20 "stratified across hospitals", redraws train and validation for each run and keeps the
+test set. Here the strata are site x label, whole groups (a patient, an exam, identical pictures) move together, and the
+test set depends on `split_seed` alone.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from semiretina.data.split import Split, find_groups, torn_groups
+from semiretina.draws import generator
+from semiretina.errors import BadConfig, BadData
+from semiretina.records import Record
+from semiretina.tasks import Task, known
+
+
+def make_split(
+    records: Sequence[Record],
+    sha256: Sequence[str],
+    tasks: Mapping[str, Task],
+    *,
+    seed: int,
+    split_seed: int = 0,
+    test: float = 0.2,
+    val: float = 0.2,
+    by: Literal["patient", "photograph"] = "patient",
+    labels: int | Literal["all"] = "all",
+) -> Split:
+    """Draws the roles; the same arguments give the same split.
+
+    Of n labelled photographs, ceil(test * n) are tested and round(val * n) validated, where groups allow. Rows whose
+    `split` column is set keep that role, and then no test (or validation) photographs are drawn if some are given.
+    `labels` is the budget of training labels: the surplus becomes unlabelled, and validation labels are cut in the same
+    proportion. With one seed, a smaller budget's labels are among a larger one's.
+
+    Raises BadData when given roles tear a group apart, BadConfig when the budget exceeds the labels there are.
+    """
+    groups = find_groups(records, sha256, by)
+    labeled = _labeled(records, tasks)
+    strata = _strata(records, tasks)
+    roles = [record.split for record in records]
+    _check_given(records, groups, roles)
+    # A given role decides for the rest of its group, which else might be drawn to the other side.
+    side = {
+        group: "train" if role == "unlabeled" else role
+        for group, role in zip(groups, roles, strict=True)
+        if role not in ("", "unused")
+    }
+    roles = [role or side.get(group, "") for group, role in zip(groups, roles, strict=True)]
+    for role, wanted, key in (("test", test, split_seed), ("val", val, seed)):
+        if role in roles:
+            continue
+        free = [row for row, given in enumerate(roles) if not given and labeled[row]]
+        whole = sum(labeled[row] and given in ("", "train", "val", "test") for row, given in enumerate(roles))
+        share = math.ceil(wanted * whole - 1e-9) if role == "test" else round(wanted * whole)
+        for row in _draw(free, groups, strata, share, generator(role, key)):
+            roles[row] = role
+    roles = _settle(roles, labeled, groups)
+    if labels != "all":
+        roles = _cut(roles, strata, labels, seed)
+    roles = ["unused" if record.quality == "ungradable" else role for record, role in zip(records, roles, strict=True)]
+    split = Split(records, sha256, groups, roles)
+    assert not torn_groups(split), torn_groups(split)
+    return split
+
+
+def _labeled(records: Sequence[Record], tasks: Mapping[str, Task]) -> list[bool]:
+    found = np.zeros(len(records), bool)
+    for task in tasks.values():
+        found |= known(task, task.targets(records))
+    return [bool(flag) for flag in found]
+
+
+def _strata(records: Sequence[Record], tasks: Mapping[str, Task]) -> list[str]:
+    """Site x label: the target of the one task, all its outputs together, or with several tasks the grade."""
+    columns = [task.targets(records) for task in tasks.values()]
+    strata = []
+    for row, record in enumerate(records):
+        label = str(np.atleast_1d(columns[0][row]))
+        # Several tasks would make strata of one photograph each; the grade is what they share.
+        if len(columns) > 1 and record.grade is not None:
+            label = str(record.grade)
+        strata.append("|".join([record.dataset, record.site, label]))
+    return strata
+
+
+def _check_given(records: Sequence[Record], groups: Sequence[str], roles: Sequence[str]) -> None:
+    torn = torn_groups(Split(records, [""] * len(records), groups, [role or "unused" for role in roles]))
+    if torn:
+        first = torn[0].split(":")[0].removeprefix("group ")
+        members = [str(record.path.name) for record, group in zip(records, groups, strict=True) if group == first]
+        raise BadData(
+            f"column split: {len(torn)} groups (a patient, an exam or identical pictures) are torn apart, for example "
+            f"{', '.join(members[:4])}; give the photographs of a group one role"
+        )
+
+
+def _draw(
+    free: Sequence[int], groups: Sequence[str], strata: Sequence[str], share: int, random: np.random.Generator
+) -> list[int]:
+    """About `share` of the free rows, whole groups, every stratum in proportion (largest remainder)."""
+    quota = _quotas(Counter(strata[row] for row in free), share)
+    members: dict[str, list[int]] = defaultdict(list)
+    for row in free:
+        members[groups[row]].append(row)
+    names = sorted(members)
+    order = [names[i] for i in random.permutation(len(names))]
+    # Large groups first, while there is room for them; the shuffled order decides among equals.
+    order.sort(key=lambda name: -len(members[name]))
+    taken: list[int] = []
+    late: list[str] = []
+    for name in order:
+        needs = Counter(strata[row] for row in members[name])
+        if all(quota[stratum] >= count for stratum, count in needs.items()):
+            quota.subtract(needs)
+            taken += members[name]
+        else:
+            late.append(name)
+    # What rounding left open: a group that fits the total and misses the strata least.
+    while len(taken) < share:
+        fitting = [name for name in late if len(members[name]) <= share - len(taken)]
+        if not fitting:
+            break
+        best = min(
+            fitting, key=lambda name: sum(max(0, 1 - quota[strata[row]]) for row in members[name]) / len(members[name])
+        )
+        quota.subtract(Counter(strata[row] for row in members[best]))
+        taken += members[best]
+        late.remove(best)
+    return taken
+
+
+def _quotas(sizes: Mapping[str, int], share: int) -> Counter[str]:
+    total = sum(sizes.values())
+    exact = {name: share * size / total for name, size in sizes.items()} if total else {}
+    quota = Counter({name: int(value) for name, value in exact.items()})
+    rest = share - sum(quota.values())
+    for name in sorted(exact, key=lambda name: (quota[name] - exact[name], name))[:rest]:
+        quota[name] += 1
+    return quota
+
+
+def _settle(roles: Sequence[str], labeled: Sequence[bool], groups: Sequence[str]) -> list[str]:
+    """Rows still without a role: labelled ones train; unlabelled ones are unused where their group is held out."""
+    held = {group for group, role in zip(groups, roles, strict=True) if role in ("val", "test")}
+    settled = []
+    for given, has_label, group in zip(roles, labeled, groups, strict=True):
+        role = given or ("train" if has_label else "unlabeled")
+        if not has_label and role in ("train", "val", "test"):
+            role = "unlabeled" if role == "train" else "unused"
+        # A labelled photograph without a role trains; its group is not held out, or it would have been drawn with it.
+        settled.append("unused" if role in ("train", "unlabeled") and group in held else role)
+    return settled
+
+
+def _order(rows: Sequence[int], strata: Sequence[str], random: np.random.Generator) -> list[int]:
+    """The rows shuffled, strata in proportion from the first on, so that a smaller budget is part of a larger one."""
+    sizes = Counter(strata[row] for row in rows)
+    seen: Counter[str] = Counter()
+    places = []
+    for row in (rows[i] for i in random.permutation(len(rows))):
+        stratum = strata[row]
+        places.append(((seen[stratum] + 0.5) / sizes[stratum], row))
+        seen[stratum] += 1
+    return [row for _, row in sorted(places, key=lambda place: place[0])]
+
+
+def _cut(roles: Sequence[str], strata: Sequence[str], labels: int, seed: int) -> list[str]:
+    cut = list(roles)
+    train = [row for row, role in enumerate(roles) if role == "train"]
+    val = [row for row, role in enumerate(roles) if role == "val"]
+    if labels > len(train):
+        raise BadConfig(
+            f"data.labels: {labels} training labels were asked for, but there are {len(train)}; ask for fewer"
+        )
+    for rows, budget, surplus in ((train, labels, "unlabeled"), (val, round(labels * len(val) / len(train)), "unused")):
+        kept = set(_order(rows, strata, generator("labels", surplus, seed))[:budget])
+        for row in rows:
+            cut[row] = roles[row] if row in kept else surplus
+    return cut
