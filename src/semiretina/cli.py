@@ -37,6 +37,9 @@ def quickstart(
     out: Annotated[Path, typer.Option(help="Where the runs and the report go.")] = Path("quickstart"),
 ) -> None:
     """Draw synthetic photographs, train the paper's three ways, write a report. Minutes on two cores."""
+    from semiretina.progress import say
+
+    say("quickstart: loading torch, then drawing synthetic photographs")
     from semiretina.studies.quickstart import quickstart as run
 
     print(run(out))
