@@ -285,6 +285,17 @@ def test_pairs_of_eyes_fill_the_shares_and_keep_the_strata():
         assert len(strata) == 4
 
 
+def test_patients_with_several_photographs_are_tested_no_more_than_others():
+    # Forty patients with two photographs and 120 with one: pairs are 40 % of the photographs, in whatever role.
+    records = [photograph(n, patient=str(n // 2 if n < 80 else n), grade=n // 2 % 2) for n in range(200)]
+    shares = []
+    for seed in range(30):
+        split = make_split(records, hashes(200), DR, seed=seed, split_seed=seed)
+        assert split.counts == {"train": 120, "val": 40, "test": 40, "unlabeled": 0, "unused": 0}
+        shares.append([np.mean(split.rows(role) < 80) for role in ("train", "val", "test")])
+    assert np.mean(shares, axis=0) == pytest.approx([0.4, 0.4, 0.4], abs=0.04)
+
+
 def test_shares_of_zero_draw_nothing():
     split = make_split(single([0, 1] * 10), hashes(20), DR, seed=0, val=0.0)
     assert split.counts == {"train": 16, "val": 0, "test": 4, "unlabeled": 0, "unused": 0}

@@ -103,15 +103,17 @@ def _check_given(records: Sequence[Record], groups: Sequence[str], roles: Sequen
 def _draw(
     free: Sequence[int], groups: Sequence[str], strata: Sequence[str], share: int, random: np.random.Generator
 ) -> list[int]:
-    """About `share` of the free rows, whole groups, every stratum in proportion (largest remainder)."""
+    """About `share` of the free rows, whole groups, every stratum in proportion (largest remainder).
+
+    Groups are taken in random order whatever their size: large ones first would fit the shares better, but put most
+    patients with several photographs on the test side.
+    """
     quota = _quotas(Counter(strata[row] for row in free), share)
     members: dict[str, list[int]] = defaultdict(list)
     for row in free:
         members[groups[row]].append(row)
     names = sorted(members)
     order = [names[i] for i in random.permutation(len(names))]
-    # Large groups first, while there is room for them; the shuffled order decides among equals.
-    order.sort(key=lambda name: -len(members[name]))
     taken: list[int] = []
     late: list[str] = []
     for name in order:
