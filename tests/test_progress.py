@@ -115,3 +115,12 @@ def test_an_error_inside_comes_out(on_terminal, monkeypatch):
 
     with pytest.raises(RuntimeError, match="inside"):
         work()
+
+
+def test_of_several_processes_the_first_speaks(monkeypatch, capsys):
+    for rank, spoken in (("0", True), ("1", False)):
+        monkeypatch.setenv("RANK", rank)
+        say("hello")
+        with progress("Work", 2) as advance:
+            advance(2)
+        assert bool(capsys.readouterr().err) is spoken

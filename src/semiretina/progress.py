@@ -1,5 +1,6 @@
 """Progress of long work on stderr: a bar with the time left on a terminal, a plain line now and then elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,18 +10,23 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def say(line: str) -> None:
-    """One plain line to stderr, where all progress goes; results go to stdout."""
-    print(line, file=sys.stderr, flush=True)
+    """One plain line to stderr, where progress goes (results go to stdout); of several processes the first speaks."""
+    if _first():
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
     """Yields `advance(count=1, note="")`. `total` is the number of counts that make the work done."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and _first():
         with _bar(title, total) as advance:
             yield advance
     else:
         yield _lines(title, total)
+
+
+def _first() -> bool:
+    return os.environ.get("RANK", "0") == "0"  # set by torchrun
 
 
 @contextmanager
