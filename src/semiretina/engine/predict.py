@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semiretina.data.image import UnreadablePhotograph
-from semiretina.data.sources.table import SUFFIXES, photographs_in
+from semiretina.data.sources.layout import SUFFIXES, photographs_in
 from semiretina.engine.grader import Grader
 from semiretina.errors import MissingInput, Refused, writing
 from semiretina.progress import progress, say

@@ -8,6 +8,7 @@ is carried: see `draws`.
 import contextlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,8 @@ def train_stage(phase: Phase, stage: Stage, method: Method, position: Position, 
                         group["lr"] = rate
                     for step in update:
                         batch = next(batches)
+                        weight = share(step, batch, place) / len(update)
+                        at = replace(at, weight=weight, loss_scale=float(scaler.get_scale()))
                         torch.manual_seed(seed_of(*key, epoch, at.step, place.rank))
                         with torch.autocast(
                             place.device.type, PRECISIONS[engine.precision], enabled=engine.precision != "fp32"
@@ -106,7 +109,7 @@ def train_stage(phase: Phase, stage: Stage, method: Method, position: Position, 
                         loss = logs["loss"]
                         check_finite(loss, batch, phase, at)
                         if loss.requires_grad:
-                            scaler.scale(loss * (share(step, batch, place) / len(update))).backward()
+                            scaler.scale(loss * weight).backward()
                         log.step(at.step, logs, rate)
                         at = at.next_step()
                         advance(note=f"epoch {epoch + 1}/{len(plan)}, loss {log.losses[-1]:.4g}")

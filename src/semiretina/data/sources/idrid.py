@@ -25,6 +25,7 @@ from PIL import Image
 
 from semiretina.data.sources import idrid_files
 from semiretina.data.sources.idrid_files import GRADING, PARTS, PHOTOGRAPHS, SEGMENTATION
+from semiretina.data.sources.source import Source
 from semiretina.data.sources.twins import Pair, find_pairs, tie
 from semiretina.errors import BadData, MissingInput
 from semiretina.progress import say
@@ -116,3 +117,14 @@ def _free_the_test(joined: Sequence[Record]) -> list[Record]:
     if count:
         say(f"idrid: {count} training photographs show an eye that is tested; their role is 'unused'")
     return freed
+
+
+SOURCE = Source(
+    read=records,
+    title="Indian Diabetic Retinopathy Image Dataset",
+    licence="CC BY 4.0",
+    citation="Porwal et al., Data 2018; 3(3):25, doi:10.3390/data3030025",
+    get="https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",
+    scale="icdr",
+    counts={f"{what} ({part.name} part)": getattr(part, what) for what in ("graded", "outlined") for part in PARTS},
+)

@@ -5,13 +5,14 @@ A lesion type without a mask file is absent from that photograph; the counts of 
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from semiretina.data.sources.layout import shortfall
 from semiretina.errors import BadData, MissingInput
 from semiretina.files import read_text
 from semiretina.progress import say
@@ -70,7 +71,7 @@ def graded(root: Path, part: Part) -> list[Record]:
     there = {file.stem: file for file in sorted(folder.glob("*.jpg"))}
     missing = [f"{name}.jpg" for name in rows if name not in there]
     if missing:
-        raise MissingInput(_shortfall(folder, len(rows) - len(missing), len(rows), missing))
+        raise MissingInput(shortfall(folder, len(rows) - len(missing), len(rows), missing))
     extra = [f"{name}.jpg" for name in there if name not in rows]
     if extra:
         raise BadData(
@@ -122,7 +123,7 @@ def outlined(root: Path, part: Part) -> list[Record]:
         return []
     photographs = sorted(folder.glob("*.jpg"))
     if len(photographs) != part.outlined:
-        raise MissingInput(_shortfall(folder, len(photographs), part.outlined, []))
+        raise MissingInput(shortfall(folder, len(photographs), part.outlined, []))
     files = {lesion: {f.name: f for f in sorted((masks / MASK_FOLDERS[lesion]).glob("*.tif"))} for lesion in LESIONS}
     for lesion in LESIONS:
         named = {f"{photograph.stem}_{lesion}.tif" for photograph in photographs}
@@ -134,9 +135,7 @@ def outlined(root: Path, part: Part) -> list[Record]:
         if len(files[lesion]) != part.masks[lesion]:
             # Where every photograph has the lesion the missing masks have names; elsewhere only their number is known.
             missing = sorted(named - set(files[lesion])) if part.masks[lesion] == part.outlined else []
-            raise MissingInput(
-                _shortfall(masks / MASK_FOLDERS[lesion], len(files[lesion]), part.masks[lesion], missing)
-            )
+            raise MissingInput(shortfall(masks / MASK_FOLDERS[lesion], len(files[lesion]), part.masks[lesion], missing))
     found, defects = [], []
     for photograph in photographs:
         columns: dict[str, Any] = {}
@@ -165,9 +164,3 @@ def _any_pixel(mask: Path, photograph: Path) -> bool:
         if image.size != pictured.size:
             raise ValueError(f"{image.size} pixels, but its photograph has {pictured.size}")
         return image.convert("RGB").getbbox() is not None
-
-
-def _shortfall(folder: Path, found: int, expected: int, missing: Sequence[str]) -> str:
-    more = f", and {len(missing) - 20} more" if len(missing) > 20 else ""
-    named = f"; missing {', '.join(missing[:20])}{more}" if missing else ""
-    return f"{folder}: {found} of {expected} files{named}. Complete the download, or import what you have with 'table'"

@@ -20,6 +20,7 @@ from semiretina import draws
 from semiretina.data.sources import fundus
 from semiretina.data.sources.hospitals import HOSPITALS
 from semiretina.data.sources.lesions import Difficulty, Masks
+from semiretina.data.sources.source import Source
 from semiretina.errors import BadConfig, CannotWrite
 from semiretina.progress import progress
 from semiretina.records import LESIONS, Record
@@ -192,3 +193,12 @@ def _labeled(folder: Path, drawing: Drawing, masks: bool) -> Record:
         mask_EX=files[2],
         mask_SE=files[3],
     )
+
+
+SOURCE = Source(
+    read=records,
+    title="drawn photographs with known grades, lesions and masks",
+    scale="icdr",
+    licence="Apache-2.0, as the program",
+    get="drawn into root, when asked for",
+)

@@ -8,22 +8,19 @@ A folder has a subfolder per class (`0`, `1`, ... or names that the option `clas
 none), or photographs alone, which then have no grade. Nothing is guessed: grades need the option `scale`.
 """
 
-import csv
 import difflib
-import io
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from semiretina.data.sources.layout import SUFFIXES, photographs_in, read_table
+from semiretina.data.sources.source import Source
 from semiretina.errors import BadConfig, BadData, MissingInput
-from semiretina.files import read_text
 from semiretina.progress import say
 from semiretina.records import SCALES, Record, parse_row, summary
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
-SEPARATORS = (",", ";", "\t")
 UNLABELED = ("unlabeled", "unlabelled")
 # The manifest's columns and the names, in lower case, by which other tables call them.
 COLUMN_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -120,7 +117,7 @@ def _need_scale(root: Path) -> BadConfig:
 
 
 def _from_folder(root: Path, scale: str, grades: Mapping[str, str], dataset: str) -> list[Record]:
-    flat = photographs_in(root, "*")
+    flat = photographs_in(root)
     folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     inside = {folder: files for folder in folders if (files := photographs_in(folder, "**/*"))}
     if not flat and not inside:
@@ -146,21 +143,10 @@ def _from_folder(root: Path, scale: str, grades: Mapping[str, str], dataset: str
     return found
 
 
-def photographs_in(folder: Path, pattern: str) -> list[Path]:
-    """The folder's files that are photographs by their name, sorted; the pattern "**/*" searches its subfolders too."""
-
-    def wanted(file: Path) -> bool:
-        # A Mac leaves "._name.jpg" beside name.jpg, and viewers keep their thumbnails in hidden folders.
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
-
-    return sorted(file for file in folder.glob(pattern) if wanted(file))
-
-
 def _from_csv(
     file: Path, scale: str, grades: Mapping[str, str], dataset: str, images: Path, given: Mapping[str, str]
 ) -> list[Record]:
-    header, lines = _read_lines(file)
+    header, lines = read_table(file)
     columns = _find_columns(file, header, given)
     if not scale and any(row.get(columns.get("grade", "")) for row in lines.values()):
         raise _need_scale(file)
@@ -200,28 +186,6 @@ def _from_csv(
     return [record for _, record in found.values()]
 
 
-def _read_lines(file: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
-    """The header, and each row that is not empty by its number (the header is row 1): column -> text."""
-    text = read_text(file)
-    try:
-        tables = [list(csv.reader(io.StringIO(text, newline=""), delimiter=separator)) for separator in SEPARATORS]
-    except csv.Error as error:
-        raise BadData(f"{file}: not a table ({error}); look for a quotation mark that is not closed") from None
-    header, *rows = max(tables, key=lambda table: len(table[0]) if table else 0) or [[]]
-    header = [name.strip() for name in header]
-    filled = {n: cells for n, cells in enumerate(rows, start=2) if any(cell.strip() for cell in cells)}
-    if not filled:
-        raise BadData(
-            f"{file}: no row under a header; the first line names the columns, each further one is a photograph"
-        )
-    uneven = [
-        f"row {n}: {len(c)} cells under {len(header)} columns" for n, c in filled.items() if len(c) != len(header)
-    ]
-    if uneven:
-        raise BadData(summary(str(file), uneven, "give each row as many cells as the header has"))
-    return header, {n: dict(zip(header, map(str.strip, cells), strict=True)) for n, cells in filled.items()}
-
-
 def _find_columns(file: Path, header: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
     """Manifest column -> the table's own column."""
     columns = {}
@@ -257,7 +221,16 @@ def _places(images: Path, name: str, listings: dict[Path, dict[str, list[Path]]]
         return [place] if place.is_file() else []
     if place.parent not in listings:
         listing: dict[str, list[Path]] = {}
-        for file in photographs_in(place.parent, "*"):
+        for file in photographs_in(place.parent):
             listing.setdefault(file.stem, []).append(file)
         listings[place.parent] = listing
     return listings[place.parent].get(place.name, [])
+
+
+SOURCE = Source(
+    read=records,
+    title="anybody's photographs: a CSV file, or a folder per class",
+    licence="your own",
+    get="give the CSV file or the folder as root",
+    scale="as the option scale says",
+)

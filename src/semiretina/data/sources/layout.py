@@ -1,0 +1,86 @@
+"""What every importer asks of a download: is it unpacked, is it whole, which file does a name mean."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from semiretina.errors import BadData, MissingInput
+from semiretina.files import read_text
+from semiretina.records import summary
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".001", ".z01")
+SEPARATORS = (",", ";", "\t")
+
+
+def photographs_in(folder: Path, pattern: str = "*") -> list[Path]:
+    """The folder's files that are photographs by their name, sorted; the pattern "**/*" searches its subfolders too."""
+
+    def wanted(file: Path) -> bool:
+        # A Mac leaves "._name.jpg" beside name.jpg, and viewers keep their thumbnails in hidden folders.
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
+
+    return sorted(file for file in folder.glob(pattern) if wanted(file))
+
+
+def find_entry(folder: Path, *names: str) -> Path | None:
+    """The folder's file or folder that has one of these names in upper or lower case; the first name found wins."""
+    entries = {entry.name.lower(): entry for entry in sorted(folder.iterdir())} if folder.is_dir() else {}
+    return next((entries[name.lower()] for name in names if name.lower() in entries), None)
+
+
+def check_folder(root: Path, what: str) -> None:
+    """Raises MissingInput where `root` is no folder, or holds archives that nobody has unpacked instead of `what`."""
+    if not root.is_dir():
+        raise MissingInput(f"{root}: no such folder; give the one that holds {what}")
+    packed = sorted(f.name for f in root.iterdir() if f.suffix.lower() in ARCHIVES and f.is_file())
+    others = [f for f in root.iterdir() if f.name not in packed and not f.name.startswith(".")]
+    if packed and not others:
+        raise MissingInput(
+            f"{root}: holds archives ({', '.join(packed[:4])}{', ...' if len(packed) > 4 else ''}) and not {what}; "
+            "unpack them here"
+        )
+
+
+def shortfall(where: Path | str, found: int, expected: int, missing: Iterable[str], what: str = "files") -> str:
+    """The message for a download that is not whole: "Base23: 97 of 100 images; missing a, b, c. Complete ..."."""
+    names = sorted(missing)
+    more = f", and {len(names) - 20} more" if len(names) > 20 else ""
+    named = f"; missing {', '.join(names[:20])}{more}" if names else ""
+    return f"{where}: {found} of {expected} {what}{named}. Complete the download, or import what you have with 'table'"
+
+
+def read_table(file: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
+    """The header, and each row that is not empty by its number (the header is row 1): column -> text.
+
+    The separators `,` `;` and tab are recognised. Raises BadData that names what is no table.
+    """
+    text = read_text(file)
+    try:
+        tables = [list(csv.reader(io.StringIO(text, newline=""), delimiter=separator)) for separator in SEPARATORS]
+    except csv.Error as error:
+        raise BadData(f"{file}: not a table ({error}); look for a quotation mark that is not closed") from None
+    header, *rows = max(tables, key=lambda table: len(table[0]) if table else 0) or [[]]
+    header = [name.strip() for name in header]
+    filled = {n: cells for n, cells in enumerate(rows, start=2) if any(cell.strip() for cell in cells)}
+    if not filled:
+        raise BadData(
+            f"{file}: no row under a header; the first line names the columns, each further one is a photograph"
+        )
+    uneven = [
+        f"row {n}: {len(c)} cells under {len(header)} columns" for n, c in filled.items() if len(c) != len(header)
+    ]
+    if uneven:
+        raise BadData(summary(str(file), uneven, "give each row as many cells as the header has"))
+    return header, {n: dict(zip(header, map(str.strip, cells), strict=True)) for n, cells in filled.items()}
+
+
+def check_columns(file: Path, header: Sequence[str], wanted: Sequence[str]) -> None:
+    """Raises BadData where a column that the published table has is not there."""
+    absent = [name for name in wanted if name not in header]
+    if absent:
+        raise BadData(
+            f"{file}: no column {', '.join(absent)} among {', '.join(header)}; restore the table as it was published"
+        )
