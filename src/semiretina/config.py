@@ -42,6 +42,8 @@ class Data(_Section):
     test: Share = 0.2
     val: Share = 0.2
     by: Literal["patient", "photograph"] = "patient"  # "photograph" is the paper's split, which separates fellow eyes
+    evaluate: list[str] = []  # the data sets that val and test are drawn from; [] = all
+    split_unlabeled: bool = False  # hold out `test` and `val` shares of the unlabelled photographs too (section 4.6)
     split_seed: int = 0  # draws the test set; the run's seed draws train and val
     shuffle_labels: bool = False  # a control: training on permuted labels must end at chance
     regrade: dict[str, Regrade] = {}
@@ -78,6 +80,7 @@ class Stage(_Section):
     epochs: Positive | None = None
     updates: Positive | None = None  # length in updates that saw labels (reconstruction: in updates)
     images: Literal["all", "unlabeled"] = "all"  # which photographs are used without their labels
+    datasets: list[str] = []  # only these data sets' photographs, of either side; [] = all
     batch: Positive = 16
     optimizer: Optimizer
 
@@ -99,6 +102,7 @@ class Config(_Section):
     tasks: Annotated[list[str], Field(min_length=1)] = ["dr"]
     refit: Literal["none", "train+val"] = "none"  # "train+val": choose the epochs on val, then train afresh on both
     track_test: bool = False  # the paper's protocol: test scores every epoch, never used to select
+    open_test: bool = True  # false: the test set is never looked at, as in a grid search
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the probability, for sensitivity, specificity, accuracy
     data: Data
     augment: Augment = Augment()
@@ -181,6 +185,10 @@ def _check_combinations(config: Config, where: str) -> None:
             raise BadConfig(f'{where}: stages.{number}.method: has no name; write method = {{ name = "supervised" }}')
     if "name" not in config.model:
         raise BadConfig(f'{where}: model: has no name; write name = "aecl1-small" under [model]')
+    if config.track_test and not config.open_test:
+        raise BadConfig(
+            f"{where}: track_test: cannot go with open_test = false, which leaves the test set unseen"
+        )
     if config.data.test + config.data.val >= 1:
         raise BadConfig(f"{where}: data.test + data.val: nothing is left to train on; their sum must stay below 1")
 

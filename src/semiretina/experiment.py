@@ -147,7 +147,7 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
     network.eval()
     Grader(network, tasks, config.data.size, config.data.crop, config.threshold, phase.place.device).save(run.grader)
     scores: dict[str, Any] = {}
-    for role in ("val", "test"):
+    for role in ("val", "test") if config.open_test else ("val",):
         rows = split.rows(role)
         if not len(rows):
             continue

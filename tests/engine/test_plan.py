@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from semiretina.config import Stage
 from semiretina.data.stream import plan_epoch
-from semiretina.engine.plan import plan_stage, sees_labels, steps_of
+from semiretina.engine.plan import StagePlan, sees_labels, steps_of
 from semiretina.errors import BadConfig
 
 sizes = st.integers(0, 40)
@@ -77,32 +77,32 @@ def test_single_sided_streams_have_one_side():
 
 
 def test_a_length_in_updates_counts_those_that_see_labels():
-    plan = plan_stage(stage(updates=7), "alternate", rows(0, 12), rows(12, 40), (0,))
+    plan = StagePlan(stage(updates=7), "alternate", rows(0, 12), rows(12, 40), (0,))
     assert sum(sees_labels(update) for epoch in plan for update in epoch) == 7
     # Three labelled batches an epoch: two whole epochs, and a third that ends with the labelled batch that fills up.
     assert [sum(map(sees_labels, epoch)) for epoch in plan] == [3, 3, 1]
-    assert [len(epoch) for epoch in plan[:2]] == [13, 13]
+    assert [len(epoch) for epoch in list(plan)[:2]] == [13, 13]
     assert sees_labels(plan[2][-1])
     # A method without labels counts all its updates.
-    plan = plan_stage(stage(updates=7), "unlabeled", rows(0, 0), rows(0, 12), (0,))
+    plan = StagePlan(stage(updates=7), "unlabeled", rows(0, 0), rows(0, 12), (0,))
     assert [len(epoch) for epoch in plan] == [3, 3, 1]
 
 
 def test_a_length_in_epochs():
-    plan = plan_stage(stage(epochs=3), "labeled", rows(0, 12), rows(12, 8), (0,))
+    plan = StagePlan(stage(epochs=3), "labeled", rows(0, 12), rows(12, 8), (0,))
     assert [len(epoch) for epoch in plan] == [3, 3, 3]
     assert len({str(listed(steps_of(epoch))) for epoch in plan}) == 3
 
 
 def test_accumulation_joins_steps_and_keeps_their_order():
-    joined = plan_stage(stage(epochs=1, accumulate=2), "alternate", rows(0, 12), rows(12, 8), (0,))[0]
-    single = plan_stage(stage(epochs=1), "alternate", rows(0, 12), rows(12, 8), (0,))[0]
+    joined = StagePlan(stage(epochs=1, accumulate=2), "alternate", rows(0, 12), rows(12, 8), (0,))[0]
+    single = StagePlan(stage(epochs=1), "alternate", rows(0, 12), rows(12, 8), (0,))[0]
     assert [len(update) for update in joined] == [2, 2, 1]
     assert listed(steps_of(joined)) == listed(steps_of(single))
 
 
 def test_processes_need_two_photographs_each():
     with pytest.raises(BadConfig, match="3 processes need at least 6"):
-        plan_stage(stage(batch=4, epochs=1), "labeled", rows(0, 12), rows(0, 0), (0,), ranks=3)
-    plan = plan_stage(stage(batch=8, epochs=1), "labeled", rows(0, 19), rows(0, 0), (0,), ranks=2)
+        StagePlan(stage(batch=4, epochs=1), "labeled", rows(0, 12), rows(0, 0), (0,), ranks=3)
+    plan = StagePlan(stage(batch=8, epochs=1), "labeled", rows(0, 19), rows(0, 0), (0,), ranks=2)
     assert [len(step.labeled) for step in steps_of(plan[0])] == [8, 11]

@@ -68,7 +68,9 @@ class EpochLog:
 
     def step(self, number: int, logs: Mapping[str, Tensor], rate: float) -> None:
         """Notes one step; a row now and then, and whenever gradient norms were taken."""
-        values = {name: value.item() for name, value in logs.items()}
+        # One transfer for all of them: each `item()` would make a GPU wait.
+        stacked = torch.stack([value.detach().float() for value in logs.values()]).tolist()
+        values = dict(zip(logs, stacked, strict=True))
         self.losses.append(values["loss"])
         classification = [values[f"loss_{task}"] for task in self.phase.tasks if f"loss_{task}" in values]
         self.losses_cl.append(sum(classification) if classification else None)
@@ -86,13 +88,17 @@ class EpochLog:
 def end_epoch(
     phase: Phase,
     method: Method,
+    network: Network,
     state: Mapping[str, Tensor],
     position: Position,
     log: EpochLog,
     updates: Sequence[Update],
     seconds: float,
 ) -> None:
-    """Scores, log row, selection and checkpoint (`state`: all tensors that going on needs), by the first process."""
+    """Scores of the network, log row, selection and checkpoint, by the first process.
+
+    `state` is all tensors that going on needs.
+    """
     steps = steps_of(updates)
     row: dict[str, Any] = {
         "kind": "epoch",
@@ -107,7 +113,6 @@ def end_epoch(
         "train": log.means,
         "val": {},
     }
-    network = method.evaluated
     if phase.name == "train":
         row["val"] = scores_of(phase, network, phase.split.rows("val"), method)
     if phase.config.track_test and method.stream != "unlabeled":

@@ -6,6 +6,7 @@ is carried: see `draws`.
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from semiretina.batch import Batch, Progress
@@ -24,8 +25,8 @@ from semiretina.draws import seed_of
 from semiretina.engine import checkpoint
 from semiretina.engine.distributed import Place
 from semiretina.engine.epoch import EpochLog, Phase, Position, end_epoch
-from semiretina.engine.optimizers import learning_rate, make_optimizer
-from semiretina.engine.plan import plan_stage, sees_labels, steps_of
+from semiretina.engine.optimizers import learning_rate, make_optimizer, move
+from semiretina.engine.plan import StagePlan, sees_labels, steps_of
 from semiretina.engine.run_folder import RunFolder
 from semiretina.engine.samples import write_samples
 from semiretina.errors import BadConfig, BadData, MissingInput, NonFiniteLoss
@@ -70,25 +71,19 @@ def train_stage(phase: Phase, stage: Stage, method: Method, position: Position, 
     place, engine = phase.place, phase.config.engine
     key = (phase.config.seed, phase.name, position.stage)
     labeled, unlabeled = sides(phase.split, phase.name, stage, type(method))
-    plan = plan_stage(stage, method.stream, labeled, unlabeled, key, place.ranks)
-    planned = sum(len(updates) for updates in plan)
+    plan = StagePlan(stage, method.stream, labeled, unlabeled, key, place.ranks)
 
-    trained = [p for p in method.parameters() if p.requires_grad]
-    optimizer = make_optimizer(trained, stage.optimizer)
+    optimizer = make_optimizer([p for p in method.parameters() if p.requires_grad], stage.optimizer)
     scaler = torch.amp.GradScaler(place.device.type, enabled=engine.precision == "fp16")
     restore(method, optimizer, scaler, tensors)
     # Unlabelled steps leave the classifier without gradients, so DDP must look for what was used.
     wrapped = DistributedDataParallel(method, find_unused_parameters=True) if place.ranks > 1 else method
     stream = Stream(phase.pixels, phase.targets, phase.config.augment)
 
-    left = sum(len(steps_of(updates)) for updates in plan[position.epoch :])
-    with show_progress(f"{phase.name}: {stage.method['name']}", left) as advance:
+    with show_progress(f"{phase.name}: {stage.method['name']}", plan.steps(position.epoch)) as advance:
         for epoch in range(position.epoch, len(plan)):
             began, updates = time.monotonic(), plan[epoch]
-            done = [update for before in plan[:epoch] for update in before]
-            at = Progress(
-                position.stage, epoch, 0, len(steps_of(updates)), len(done), planned, sum(map(sees_labels, done))
-            )
+            at = plan.start(position.stage, epoch)
             log = EpochLog(phase, at)
             method.train()
             batches = stream.batches(steps_of(updates), method.views, (*key, epoch), place.rank, place.ranks)
@@ -100,26 +95,21 @@ def train_stage(phase: Phase, stage: Stage, method: Method, position: Position, 
                     for step in update:
                         batch = next(batches)
                         weight = share(step, batch, place) / len(update)
-                        at = replace(at, weight=weight, loss_scale=float(scaler.get_scale()))
+                        at = replace(at, weight=weight, loss_scale=scaler.get_scale())
                         torch.manual_seed(seed_of(*key, epoch, at.step, place.rank))
                         with torch.autocast(
                             place.device.type, PRECISIONS[engine.precision], enabled=engine.precision != "fp32"
                         ):
                             logs = wrapped(batch, at)
                         loss = logs["loss"]
-                        check_finite(loss, batch, phase, at)
                         if loss.requires_grad:
                             scaler.scale(loss * weight).backward()
                         log.step(at.step, logs, rate)
+                        check_finite(log.losses[-1], batch, phase, at)
                         at = at.next_step()
                         advance(note=f"epoch {epoch + 1}/{len(plan)}, loss {log.losses[-1]:.4g}")
                     if loss.requires_grad:
-                        if stage.optimizer.clip:
-                            scaler.unscale_(optimizer)
-                            nn.utils.clip_grad_norm_(trained, stage.optimizer.clip)
-                        scaler.step(optimizer)
-                        scaler.update()
-                        optimizer.zero_grad(set_to_none=True)
+                        move(optimizer, scaler, stage.optimizer.clip)
                         method.after_step(at)
                     position.labeled_updates += sees_labels(update)
                     at = at.next_update(labeled=sees_labels(update))
@@ -127,9 +117,9 @@ def train_stage(phase: Phase, stage: Stage, method: Method, position: Position, 
             check_weights(method, phase, position)
             place.wait()
             if place.first:
-                end_epoch(
-                    phase, method, state_of(method, optimizer, scaler), position, log, updates, time.monotonic() - began
-                )
+                network = method.evaluated  # a method may fit it now, so it comes before the state is taken
+                state = state_of(method, optimizer, scaler)
+                end_epoch(phase, method, network, state, position, log, updates, time.monotonic() - began)
             place.wait()
 
 
@@ -165,14 +155,14 @@ def share(step: Step, batch: Batch, place: Place) -> float:
     return own * place.ranks / (len(step.labeled) + len(step.unlabeled))
 
 
-def check_finite(loss: Tensor, batch: Batch, phase: Phase, at: Progress) -> None:
+def check_finite(loss: float, batch: Batch, phase: Phase, at: Progress) -> None:
     """Raises NonFiniteLoss, before the optimiser moves, that names the place and the photographs."""
-    if bool(torch.isfinite(loss.detach())):
+    if math.isfinite(loss):
         return
     rows = [row for side in (batch.labeled, batch.unlabeled) if side is not None for row in side.rows]
     names = [phase.split.records[row].path.name for row in rows]
     raise NonFiniteLoss(
-        f"{phase.run.path}: the loss became {loss.item()} in phase {phase.name}, stage {at.stage}, "
+        f"{phase.run.path}: the loss became {loss} in phase {phase.name}, stage {at.stage}, "
         f"epoch {at.epoch + 1}, step {at.step + 1}, on {', '.join(names)}; lower optimizer.lr or set optimizer.clip; "
         "the last good checkpoint is kept"
     )
