@@ -185,10 +185,10 @@ def _check_combinations(config: Config, where: str) -> None:
             raise BadConfig(f'{where}: stages.{number}.method: has no name; write method = {{ name = "supervised" }}')
     if "name" not in config.model:
         raise BadConfig(f'{where}: model: has no name; write name = "aecl1-small" under [model]')
+    if config.refit != "none" and not config.open_test:
+        raise BadConfig(f"{where}: refit: trains on val too, so with open_test = false nothing is left to look at")
     if config.track_test and not config.open_test:
-        raise BadConfig(
-            f"{where}: track_test: cannot go with open_test = false, which leaves the test set unseen"
-        )
+        raise BadConfig(f"{where}: track_test: cannot go with open_test = false, which leaves the test set unseen")
     if config.data.test + config.data.val >= 1:
         raise BadConfig(f"{where}: data.test + data.val: nothing is left to train on; their sum must stay below 1")
 

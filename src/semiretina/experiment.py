@@ -147,7 +147,7 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
     network.eval()
     Grader(network, tasks, config.data.size, config.data.crop, config.threshold, phase.place.device).save(run.grader)
     scores: dict[str, Any] = {}
-    for role in ("val", "test") if config.open_test else ("val",):
+    for role in dict.fromkeys(("val", phase.last_role)):
         rows = split.rows(role)
         if not len(rows):
             continue
@@ -160,7 +160,9 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
         write_predictions(run.predictions(role), split, rows, tasks, values, truth)
         scores[role] = full_scores(tasks, values, truth, [split.groups[row] for row in rows], config.threshold)
     if not run.samples.exists():
-        write_samples(run.samples, split, phase.pixels, network, config.engine.eval_batch, decode=False)
+        write_samples(
+            run.samples, split, phase.last_role, phase.pixels, network, config.engine.eval_batch, decode=False
+        )
     result = {
         "schema": 1,
         "name": run.path.name,
@@ -173,6 +175,8 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
         "test": scores.get("test", {}),
         "val": scores.get("val", {}),
     }
+    if position.reconstruction:
+        result["reconstruction"] = position.reconstruction
     if position.tracked:
         result["paper_protocol"] = {name: paper_protocol([row[name] for row in position.tracked]) for name in tasks}
     run.write_json(run.result, result)

@@ -40,6 +40,17 @@ def check_config(config: Config, methods: Mapping[str, type[Method]]) -> None:
         build_network(str(config.model["name"]), outputs, config.data.size, model_parameters(config))
 
 
+def check_datasets(config: Config, records: Sequence[Record]) -> None:
+    """Raises BadConfig for a data set that the manifest does not have."""
+    there = sorted({record.dataset for record in records})
+    wanted = [("data.evaluate", config.data.evaluate)]
+    wanted += [(f"stages.{number}.datasets", stage.datasets) for number, stage in enumerate(config.stages)]
+    for where, names in wanted:
+        for name in names:
+            if name not in there:
+                raise BadConfig(f"{where}: no photograph of a data set '{name}'; the manifest has {', '.join(there)}")
+
+
 def check_single(config: Config, where: str) -> None:
     """Raises BadConfig when the network cannot learn from one photograph alone; `where` says why it would have to."""
     try:
@@ -61,6 +72,7 @@ def prepare(config: Config, run: RunFolder, methods: Mapping[str, type[Method]])
         check_unchanged(config, run)
         return
     records = regrade(read_manifest(Path(config.data.manifest)), config.data.regrade)
+    check_datasets(config, records)
     tasks = make_tasks(config.tasks, records)
     entries = read_photographs(config, records)
     split = make_split(
@@ -73,6 +85,8 @@ def prepare(config: Config, run: RunFolder, methods: Mapping[str, type[Method]])
         val=config.data.val,
         by=config.data.by,
         labels=config.data.labels,
+        evaluate=config.data.evaluate,
+        split_unlabeled=config.data.split_unlabeled,
     )
     check_split(config, split, tasks, methods)
     split.write(run.split)

@@ -9,7 +9,7 @@ optional otherwise:
 | `path` | the photograph's file |
 | `dataset`, `site`, `camera` | where it comes from; splits are stratified by site |
 | `patient`, `exam`, `eye` | whose it is; one patient or exam is never separated; `eye` is `left` or `right` |
-| `split` | a role fixed beforehand: `train`, `val`, `test`, `unlabeled` |
+| `split` | a role fixed beforehand: see `ROLES` |
 | `scale` | the grading scale of `grade`: see `SCALES` |
 | `grade` | the grade on that scale, a whole number |
 | `dme` | macular edema: 0 no hard exudates, 1 some away from the fovea, 2 some within a disc diameter of it |
@@ -31,7 +31,8 @@ from semiretina.errors import BadData
 from semiretina.files import read_text, write_text
 
 LESIONS = ("MA", "HE", "EX", "SE")
-ROLES = ("train", "val", "test", "unlabeled", "unused")
+# "unlabeled-val" and "unlabeled-test" are photographs whose labels, if any, stay hidden, held out of training.
+ROLES = ("train", "val", "test", "unlabeled", "unlabeled-val", "unlabeled-test", "unused")
 QUALITIES = ("gradable", "ungradable")
 
 SCALES = {

@@ -30,6 +30,8 @@ def make_split(
     val: float = 0.2,
     by: Literal["patient", "photograph"] = "patient",
     labels: int | Literal["all"] = "all",
+    evaluate: Sequence[str] = (),
+    split_unlabeled: bool = False,
 ) -> Split:
     """Draws the roles; the same arguments give the same split.
 
@@ -38,16 +40,21 @@ def make_split(
     `labels` is the budget of training labels: the surplus becomes unlabelled, and validation labels are cut in the same
     proportion. With one seed, a smaller budget's labels are among a larger one's.
 
+    `evaluate` names the data sets that test and validation photographs are drawn from, and that the budget is for; the
+    others only train. `split_unlabeled` holds out the same shares of the unlabelled photographs, for the reconstruction
+    loss (section 4.6 splits both data sets).
+
     Raises BadData when given roles tear a group apart, BadConfig when the budget exceeds the labels there are.
     """
     groups = find_groups(records, sha256, by)
     labeled = _labeled(records, tasks)
+    judged = [not evaluate or record.dataset in evaluate for record in records]
     strata = _strata(records, tasks)
     roles = [record.split for record in records]
     _check_given(records, groups, roles)
     # A given role decides for the rest of its group, which else might be drawn to the other side.
     side = {
-        group: "train" if role == "unlabeled" else role
+        group: "train" if role == "unlabeled" else "unused" if role.startswith("unlabeled-") else role
         for group, role in zip(groups, roles, strict=True)
         if role not in ("", "unused")
     }
@@ -55,18 +62,25 @@ def make_split(
     for role, wanted, key in (("test", test, split_seed), ("val", val, seed)):
         if role in roles:
             continue
-        free = [row for row, given in enumerate(roles) if not given and labeled[row]]
-        whole = sum(labeled[row] and given in ("", "train", "val", "test") for row, given in enumerate(roles))
-        share = math.ceil(wanted * whole - 1e-9) if role == "test" else round(wanted * whole)
-        for row in _draw(free, groups, strata, share, generator(role, key)):
+        candidates = [row for row, has_label in enumerate(labeled) if has_label and judged[row]]
+        free = [row for row in candidates if not roles[row]]
+        whole = sum(roles[row] in ("", "train", "val", "test") for row in candidates)
+        for row in _draw(free, groups, strata, _share(role, wanted, whole), generator(role, key)):
             roles[row] = role
     roles = _settle(roles, labeled, groups)
+    if split_unlabeled:
+        roles = _split_unlabeled(roles, groups, strata, (("test", test, split_seed), ("val", val, seed)))
     if labels != "all":
-        roles = _cut(roles, strata, labels, seed)
+        roles = _cut(roles, strata, judged, labels, seed)
     roles = ["unused" if record.quality == "ungradable" else role for record, role in zip(records, roles, strict=True)]
     split = Split(records, sha256, groups, roles)
     assert not torn_groups(split), torn_groups(split)
     return split
+
+
+def _share(role: str, wanted: float, whole: int) -> int:
+    """How many of `whole` photographs are held out; tested ones are rounded up (readings, row 1: 238 of 1187)."""
+    return math.ceil(wanted * whole - 1e-9) if role == "test" else round(wanted * whole)
 
 
 def _labeled(records: Sequence[Record], tasks: Mapping[str, Task]) -> list[bool]:
@@ -149,7 +163,9 @@ def _quotas(sizes: Mapping[str, int], share: int) -> Counter[str]:
 
 def _settle(roles: Sequence[str], labeled: Sequence[bool], groups: Sequence[str]) -> list[str]:
     """Rows still without a role: labelled ones train; unlabelled ones are unused where their group is held out."""
-    held = {group for group, role in zip(groups, roles, strict=True) if role in ("val", "test")}
+    held = {
+        group for group, role in zip(groups, roles, strict=True) if role.removeprefix("unlabeled-") in ("val", "test")
+    }
     settled = []
     for given, has_label, group in zip(roles, labeled, groups, strict=True):
         role = given or ("train" if has_label else "unlabeled")
@@ -158,6 +174,22 @@ def _settle(roles: Sequence[str], labeled: Sequence[bool], groups: Sequence[str]
         # A labelled photograph without a role trains; its group is not held out, or it would have been drawn with it.
         settled.append("unused" if role in ("train", "unlabeled") and group in held else role)
     return settled
+
+
+def _split_unlabeled(
+    roles: Sequence[str], groups: Sequence[str], strata: Sequence[str], shares: Sequence[tuple[str, float, int]]
+) -> list[str]:
+    """Holds out unlabelled photographs, but none of a group that trains with labels."""
+    split = list(roles)
+    training = {group for group, role in zip(groups, roles, strict=True) if role == "train"}
+    whole = sum(role == "unlabeled" for role in roles)
+    for role, wanted, key in shares:
+        if f"unlabeled-{role}" in roles:
+            continue
+        free = [row for row, given in enumerate(split) if given == "unlabeled" and groups[row] not in training]
+        for row in _draw(free, groups, strata, _share(role, wanted, whole), generator("unlabeled", role, key)):
+            split[row] = f"unlabeled-{role}"
+    return split
 
 
 def _order(rows: Sequence[int], strata: Sequence[str], random: np.random.Generator) -> list[int]:
@@ -172,9 +204,9 @@ def _order(rows: Sequence[int], strata: Sequence[str], random: np.random.Generat
     return [row for _, row in sorted(places, key=lambda place: place[0])]
 
 
-def _cut(roles: Sequence[str], strata: Sequence[str], labels: int, seed: int) -> list[str]:
+def _cut(roles: Sequence[str], strata: Sequence[str], judged: Sequence[bool], labels: int, seed: int) -> list[str]:
     cut = list(roles)
-    train = [row for row, role in enumerate(roles) if role == "train"]
+    train = [row for row, role in enumerate(roles) if role == "train" and judged[row]]
     val = [row for row, role in enumerate(roles) if role == "val"]
     if labels > len(train):
         raise BadConfig(

@@ -1,6 +1,6 @@
 """A split: each photograph's group and role, as a file in the run whose hash travels with every score.
 
-The roles are `train`, `val`, `test`, `unlabeled` and `unused`; the module `roles` draws them.
+The roles are those of `records.ROLES`; the module `roles` draws them.
 """
 
 import csv
@@ -37,9 +37,9 @@ class Split:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many photographs have each role."""
+        """How many photographs have each role; unlabelled ones that are held out are told where there are any."""
         counted = Counter(self.roles)
-        return {role: counted[role] for role in ROLES}
+        return {role: counted[role] for role in ROLES if counted[role] or not role.startswith("unlabeled-")}
 
     @cached_property
     def test_sha256(self) -> str:
@@ -55,8 +55,8 @@ class Split:
 def read_split(file: Path) -> Split:
     """A split from its file, checked.
 
-    Raises BadData that names every wrong cell, and Refused where a group stands on both sides of a border: it has two
-    of the roles `train`, `val` and `test`, or one of the last two beside `unlabeled`.
+    Raises BadData that names every wrong cell, and Refused where a group stands on both sides of a border: it is in two
+    of training (labelled or not), validation and test.
     """
     rows = list(csv.DictReader(io.StringIO(read_text(file), newline="")))
     if not rows or any(name not in rows[0] for name in ("path", *EXTRA_COLUMNS)):
@@ -84,7 +84,7 @@ def torn_groups(split: Split) -> list[str]:
     sides: dict[str, set[str]] = defaultdict(set)
     for group, role in zip(split.groups, split.roles, strict=True):
         if role != "unused":
-            sides[group].add("train" if role == "unlabeled" else role)
+            sides[group].add("train" if role == "unlabeled" else role.removeprefix("unlabeled-"))
     return [f"group {group}: {' and '.join(sorted(roles))}" for group, roles in sides.items() if len(roles) > 1]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from semiretina.batch import Progress
 from semiretina.config import Config, Stage
 from semiretina.data.split import Split
-from semiretina.data.stream import Pixels, Rows
+from semiretina.data.stream import Pixels
 from semiretina.engine import checkpoint
 from semiretina.engine.distributed import Place
 from semiretina.engine.evaluate import infer_rows, quick_scores, reconstruct_rows
@@ -37,6 +37,7 @@ class Position:
     best: float | None = None  # validation score of the selected epoch
     log_size: int = 0
     tracked: list[dict[str, float]] = field(default_factory=list)  # test accuracy by epoch: the paper's protocol
+    reconstruction: dict[str, float] = field(default_factory=dict)  # test errors when the decoder was ready
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Phase:
     run: RunFolder
     place: Place
     select: bool  # by validation; otherwise the last epoch counts
+
+    @property
+    def last_role(self) -> str:
+        """The photographs that are looked at last: `test`, or `val` where the test set stays unopened."""
+        return "test" if self.config.open_test else "val"
 
 
 class EpochLog:
@@ -114,9 +120,9 @@ def end_epoch(
         "val": {},
     }
     if phase.name == "train":
-        row["val"] = scores_of(phase, network, phase.split.rows("val"), method)
+        row["val"] = scores_of(phase, network, "val", method)
     if phase.config.track_test and method.stream != "unlabeled":
-        row["test"] = scores_of(phase, network, phase.split.rows("test"), method)
+        row["test"] = scores_of(phase, network, "test", method)
         position.tracked.append({task: row["test"][task]["accuracy"] for task in phase.tasks})
     phase.run.append(row)
     if position.stage == len(phase.stages) - 1:
@@ -125,19 +131,28 @@ def end_epoch(
     checkpoint.save_next(phase.run.checkpoints, state, {"position": asdict(position)})
 
 
-def scores_of(phase: Phase, network: Network, rows: Rows, method: Method) -> dict[str, dict[str, float]]:
+def scores_of(phase: Phase, network: Network, role: str, method: Method) -> dict[str, dict[str, float]]:
     """The log's scores: of the tasks and of the reconstruction, as far as the method trains classifier and decoder."""
-    if not len(rows):
-        return {}
-    batch, index = phase.config.engine.eval_batch, torch.from_numpy(rows)
+    rows, batch = phase.split.rows(role), phase.config.engine.eval_batch
     scores: dict[str, dict[str, float]] = {}
-    if method.stream != "unlabeled":
+    if method.reconstructs and (errors := held_out_reconstruction(phase, network, role)):
+        scores["reconstruction"] = errors
+    if method.stream != "unlabeled" and len(rows):
+        index = torch.from_numpy(rows)
         logits = infer_rows(network, phase.pixels, rows, batch)
         for name, task in phase.tasks.items():
             scores[name] = quick_scores(task, logits[name], phase.targets[name].cpu()[index], phase.config.threshold)
-    if method.reconstructs:
-        scores["reconstruction"] = {"mse": reconstruct_rows(network, phase.pixels, rows, batch)[0]}
     return scores
+
+
+def held_out_reconstruction(phase: Phase, network: Network, role: str) -> dict[str, float]:
+    """The mean squared error (equation 1) on the held-out photographs: "mse" of those with labels, "mse_unlabeled".
+
+    `role` is `val` or `test`; what has no photograph is left out.
+    """
+    rows = {"mse": phase.split.rows(role), "mse_unlabeled": phase.split.rows(f"unlabeled-{role}")}
+    batch = phase.config.engine.eval_batch
+    return {name: reconstruct_rows(network, phase.pixels, r, batch)[0] for name, r in rows.items() if len(r)}
 
 
 def _select(phase: Phase, network: Network, val: Mapping[str, Mapping[str, float]], position: Position) -> None:
@@ -153,7 +168,7 @@ def _select(phase: Phase, network: Network, val: Mapping[str, Mapping[str, float
     curves = [val[task]["auroc"] for task in phase.tasks if task in val]
     defined = [curve for curve in curves if not math.isnan(curve)]
     if not curves and "reconstruction" in val:
-        defined = [-val["reconstruction"]["mse"]]
+        defined = [-error for error in list(val["reconstruction"].values())[:1]]
     score = sum(defined) / len(defined) if defined else 0.0
     if position.best is None or score > position.best or not defined:
         position.best = score

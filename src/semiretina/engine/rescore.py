@@ -60,7 +60,7 @@ def rescore(run: Path, what: Path | str) -> dict[str, Any]:
         pictures = [sha256_of(record.path) for record in kept]
         groups = find_groups(kept, pictures, config.data.by)
         # By content: a copy under another name is the same photograph.
-        used = {split.sha256[row] for row in split.rows("train", "val", "unlabeled")}
+        used = {split.sha256[row] for row in split.rows("train", "val", "unlabeled", "unlabeled-val")}
         seen = sum(picture in used for picture in pictures)
     else:
         groups, seen = [split.groups[own[number]] for number in scored], 0

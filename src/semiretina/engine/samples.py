@@ -1,4 +1,4 @@
-"""Figure 4's material: a few test photographs, and what the decoder makes of them."""
+"""Figure 4's material: a few held-out photographs, and what the decoder makes of them."""
 
 import json
 from pathlib import Path
@@ -14,12 +14,14 @@ from semiretina.models.network import Network
 SAMPLES = 4
 
 
-def write_samples(folder: Path, split: Split, pixels: Pixels, network: Network, batch: int, *, decode: bool) -> None:
-    """Writes originals and, with `decode`, reconstructions as PNG, and `samples.json` that pairs them.
+def write_samples(
+    folder: Path, split: Split, role: str, pixels: Pixels, network: Network, batch: int, *, decode: bool
+) -> None:
+    """Writes the role's first originals and, with `decode`, reconstructions as PNG, and `samples.json` that pairs them.
 
     Reconstructions are taken when the decoder has just been trained: a later stage moves the encoder away from it.
     """
-    rows = split.rows("test")[:SAMPLES]
+    rows = split.rows(role)[:SAMPLES]
     reconstructions = reconstruct_rows(network, pixels, rows, batch)[1] if decode else None
     folder.mkdir(exist_ok=True)
     samples: list[dict[str, str | None]] = []

@@ -24,7 +24,7 @@ from semiretina.data.stream import Rows, Step, Stream
 from semiretina.draws import seed_of
 from semiretina.engine import checkpoint
 from semiretina.engine.distributed import Place
-from semiretina.engine.epoch import EpochLog, Phase, Position, end_epoch
+from semiretina.engine.epoch import EpochLog, Phase, Position, end_epoch, held_out_reconstruction
 from semiretina.engine.optimizers import learning_rate, make_optimizer, move
 from semiretina.engine.plan import StagePlan, sees_labels, steps_of
 from semiretina.engine.run_folder import RunFolder
@@ -54,8 +54,10 @@ def train_phase(phase: Phase, network: Network, position: Position, tensors: Map
         train_stage(phase, stage, method, position, tensors)
         network, tensors = method.finish(), {}
         if method.reconstructs and phase.place.first:
-            batch = phase.config.engine.eval_batch
-            write_samples(phase.run.samples, phase.split, phase.pixels, network, batch, decode=True)
+            # Now, while the decoder fits the encoder: the next stage moves the one without the other.
+            batch, role = phase.config.engine.eval_batch, phase.last_role
+            write_samples(phase.run.samples, phase.split, role, phase.pixels, network, batch, decode=True)
+            position.reconstruction = held_out_reconstruction(phase, network, role)
     if phase.select:
         best, _ = checkpoint.load(phase.run.checkpoints / "best")
         network.load_state_dict(best)
@@ -136,13 +138,20 @@ def sides(split: Split, phase: str, stage: Stage, method: type[Method]) -> tuple
 
     Raises BadConfig when the stage needs rows there are none of.
     """
-    labeled = split.rows("train", "val") if phase == "refit" else split.rows("train")
-    unlabeled = split.rows("unlabeled")
-    name = stage.method["name"]
+    joined = phase == "refit"
+    labeled = split.rows("train", *(["val"] if joined else []))
+    unlabeled = split.rows("unlabeled", *(["unlabeled-val"] if joined else []))
+    name, where = stage.method["name"], ""
+    if stage.datasets:
+        chosen = np.array([record.dataset in stage.datasets for record in split.records])
+        labeled, unlabeled = labeled[chosen[labeled]], unlabeled[chosen[unlabeled]]
+        where = f" of {', '.join(stage.datasets)}"
+        if method.stream != "unlabeled" and not len(labeled):
+            raise BadConfig(f"stage {name}: no labelled photograph{where} is left to train on; see its `datasets`")
     if stage.images == "unlabeled" and method.stream != "labeled" and not len(unlabeled):
         raise BadConfig(
-            f'stage {name}: images = "unlabeled", but the split has no unlabelled photograph; set images = "all", '
-            "lower data.labels, or add photographs without a grade to the manifest"
+            f'stage {name}: images = "unlabeled", but the split has no unlabelled photograph{where}; set '
+            'images = "all", lower data.labels, or add photographs without a grade to the manifest'
         )
     if method.stream == "unlabeled" and stage.images == "all":
         unlabeled = np.sort(np.concatenate([labeled, unlabeled]))

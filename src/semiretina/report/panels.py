@@ -22,7 +22,9 @@ from semiretina.report.tables import Row, ratio
 
 Epochs = Mapping[str, Sequence[Mapping[str, Any]]]  # label of a run -> the log's rows of its epochs
 Styles = Mapping[str, Style]
-MEASURES = {"auroc": "AUROC", "accuracy": "accuracy", "mse": "mean squared error"}
+SCORES = {"auroc": "AUROC", "accuracy": "accuracy"}
+ERRORS = {"mse": "mean squared error", "mse_unlabeled": "mean squared error, unlabelled"}
+MEASURES = SCORES | ERRORS
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ def validation_panels(runs: Sequence[Run], epochs: Epochs, styles: Styles) -> li
     """Validation scores over epochs, one panel a measure; a run's stages are never drawn on one axis."""
     pictures = []
     for task, measure in _measures(epochs, "val"):
-        title = "reconstruction" if measure == "mse" else f"{task}: {MEASURES[measure]}"
+        title = {"mse": "reconstruction", "mse_unlabeled": "reconstruction of unlabelled photographs"}.get(
+            measure, f"{task}: {MEASURES[measure]}"
+        )
         pictures += _curves(runs, epochs, styles, "val", task, measure, f"{title} on validation")
     return pictures
 
@@ -62,9 +66,15 @@ def test_panels(runs: Sequence[Run], epochs: Epochs, styles: Styles) -> list[Pic
 
 
 def _measures(epochs: Epochs, role: str) -> list[tuple[str, str]]:
-    tasks = dict.fromkeys(task for rows in epochs.values() for row in rows for task in row.get(role, {}))
-    ordered = sorted(tasks, key=lambda task: task == "reconstruction")
-    return [(t, m) for t in ordered for m in (("mse",) if t == "reconstruction" else ("auroc", "accuracy"))]
+    found = dict.fromkeys(
+        (task, measure)
+        for rows in epochs.values()
+        for row in rows
+        for task, values in row.get(role, {}).items()
+        for measure in MEASURES
+        if measure in values
+    )
+    return sorted(found, key=lambda pair: pair[0] == "reconstruction")
 
 
 def _curves(
@@ -97,7 +107,7 @@ def _curves(
                 title,
                 lines,
                 MEASURES[measure],
-                logarithmic=measure == "mse",
+                logarithmic=measure in ERRORS,
                 reference=_reference(runs, role, task, measure),
                 caption=" ".join(stages),
             )
