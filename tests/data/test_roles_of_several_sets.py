@@ -101,3 +101,8 @@ def test_a_patient_in_a_given_unlabeled_test_set_does_not_train():
     torn = [replace(r, split="train") if r.grade is not None and r.patient else r for r in records]
     with pytest.raises(BadData, match="torn apart"):
         split_of(torn)
+
+
+def test_a_given_role_unlabeled_is_not_held_out():
+    records = graded(20) + [record(n, split="unlabeled") for n in range(30, 50)]
+    assert split_of(records, split_unlabeled=True).counts["unlabeled"] == 20

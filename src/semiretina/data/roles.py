@@ -69,7 +69,8 @@ def make_split(
             roles[row] = role
     roles = _settle(roles, labeled, groups)
     if split_unlabeled:
-        roles = _split_unlabeled(roles, groups, strata, (("test", test, split_seed), ("val", val, seed)))
+        given = [record.split for record in records]
+        roles = _split_unlabeled(roles, given, groups, strata, (("test", test, split_seed), ("val", val, seed)))
     if labels != "all":
         roles = _cut(roles, strata, judged, labels, seed)
     roles = ["unused" if record.quality == "ungradable" else role for record, role in zip(records, roles, strict=True)]
@@ -177,16 +178,21 @@ def _settle(roles: Sequence[str], labeled: Sequence[bool], groups: Sequence[str]
 
 
 def _split_unlabeled(
-    roles: Sequence[str], groups: Sequence[str], strata: Sequence[str], shares: Sequence[tuple[str, float, int]]
+    roles: Sequence[str],
+    given: Sequence[str],
+    groups: Sequence[str],
+    strata: Sequence[str],
+    shares: Sequence[tuple[str, float, int]],
 ) -> list[str]:
-    """Holds out unlabelled photographs, but none of a group that trains with labels."""
+    """Holds out unlabelled photographs, but none with a given role or of a group that trains with labels."""
     split = list(roles)
     training = {group for group, role in zip(groups, roles, strict=True) if role == "train"}
+    training |= {group for group, role in zip(groups, given, strict=True) if role}
     whole = sum(role == "unlabeled" for role in roles)
     for role, wanted, key in shares:
         if f"unlabeled-{role}" in roles:
             continue
-        free = [row for row, given in enumerate(split) if given == "unlabeled" and groups[row] not in training]
+        free = [row for row, own in enumerate(split) if own == "unlabeled" and groups[row] not in training]
         for row in _draw(free, groups, strata, _share(role, wanted, whole), generator("unlabeled", role, key)):
             split[row] = f"unlabeled-{role}"
     return split

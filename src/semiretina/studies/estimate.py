@@ -1,0 +1,158 @@
+"""How long trainings will take, from a few steps measured here and now."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semiretina.batch import Batch, Photographs, Progress
+from semiretina.config import Config, Stage
+from semiretina.data.roles import make_split
+from semiretina.data.split import Split
+from semiretina.engine.distributed import find_place
+from semiretina.engine.optimizers import make_optimizer
+from semiretina.engine.plan import StagePlan, steps_of
+from semiretina.engine.train import make_method, sides
+from semiretina.methods import METHODS, Method
+from semiretina.models import build_network
+from semiretina.models.network import Network
+from semiretina.preparation import model_parameters
+from semiretina.records import Record
+from semiretina.tasks import Task, make_tasks
+
+STEPS = 2  # measured, after one that warms up
+
+
+class Clock:
+    """Estimates trainings; each kind of step is measured once."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    def seconds(self, config: Config, records: Sequence[Record]) -> float:
+        """About how long this training takes here, its scoring and its second phase included.
+
+        Reading the photographs is left out: it is done once for all. A refit counts as long as the first phase.
+        """
+        tasks = make_tasks(config.tasks, records)
+        split = plan_split(config, records, tasks)
+        phases = ["train"] + (["refit"] if config.refit != "none" else [])
+        return sum(self._phase(config, tasks, split, phase) for phase in phases)
+
+    def _phase(self, config: Config, tasks: Mapping[str, Task], split: Split, phase: str) -> float:
+        total = 0.0
+        looked_at = len(split.rows("val")) * (phase == "train") + len(split.rows("test")) * config.track_test
+        for number, stage in enumerate(config.stages):
+            kind = METHODS[stage.method["name"]]
+            labeled, unlabeled = sides(split, phase, stage, kind)
+            # One epoch tells the length of the others.
+            one = stage.model_copy(update={"epochs": 1, "updates": None})
+            steps = steps_of(StagePlan(one, kind.stream, labeled, unlabeled, (config.seed, phase, number))[0])
+            with_labels = sum(len(step.labeled) > 0 for step in steps)
+            epochs = stage.epochs or (stage.updates or 0) / max(1, with_labels or len(steps))
+            for count, side in ((with_labels, "labeled"), (len(steps) - with_labels, "unlabeled")):
+                if count:
+                    total += epochs * count * self._step(config, stage, number, tasks, side)
+            total += epochs * looked_at * self._look(config, tasks) / config.engine.eval_batch
+        return total
+
+    def _step(self, config: Config, stage: Stage, number: int, tasks: Mapping[str, Task], side: str) -> float:
+        key = json.dumps([config.model, config.data.size, stage.method, stage.batch, side], sort_keys=True)
+
+        def prepare() -> Callable[[], None]:
+            network = _network(config, tasks)
+            method = make_method(stage, number, network, METHODS).to(find_place(config.engine.device).device)
+            method.train()
+            optimizer = make_optimizer(method.parameters(), stage.optimizer)
+            batch = _batch(method, tasks, config.data.size, stage.batch, side)
+            at = Progress(number, 0, 0, 1, 1, 2, 1)  # not the first update: gradient norms are taken now and then
+
+            def step() -> None:
+                loss = method(batch, at)["loss"]
+                if loss.requires_grad:
+                    loss.backward()
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+
+            return step
+
+        return self._measured(key, prepare)
+
+    def _look(self, config: Config, tasks: Mapping[str, Task]) -> float:
+        """Seconds for one batch of scoring."""
+        key = json.dumps([config.model, config.data.size, "look", config.engine.eval_batch], sort_keys=True)
+
+        def prepare() -> Callable[[], None]:
+            network = _network(config, tasks).eval()
+            images = torch.rand(config.engine.eval_batch, 3, config.data.size, config.data.size).to(_device(network))
+
+            def look() -> None:
+                with torch.no_grad():
+                    network(images)
+
+            return look
+
+        return self._measured(key, prepare)
+
+    def _measured(self, key: str, prepare: Callable[[], Callable[[], None]]) -> float:
+        if key not in self._seconds:
+            step = prepare()
+            step()
+            _wait()
+            began = time.perf_counter()
+            for _ in range(STEPS):
+                step()
+            _wait()
+            self._seconds[key] = (time.perf_counter() - began) / STEPS
+        return self._seconds[key]
+
+
+def plan_split(config: Config, records: Sequence[Record], tasks: Mapping[str, Task]) -> Split:
+    """The split's sizes before any photograph is read: identical pictures are not yet known."""
+    data = config.data
+    return make_split(
+        records,
+        [""] * len(records),
+        tasks,
+        seed=config.seed,
+        split_seed=data.split_seed,
+        test=data.test,
+        val=data.val,
+        by=data.by,
+        labels=data.labels,
+        evaluate=data.evaluate,
+        split_unlabeled=data.split_unlabeled,
+    )
+
+
+def _network(config: Config, tasks: Mapping[str, Task]) -> Network:
+    outputs = {name: len(task.outputs) for name, task in tasks.items()}
+    parameters = {name: value for name, value in model_parameters(config).items() if name != "weights"}
+    network = build_network(str(config.model["name"]), outputs, config.data.size, parameters)
+    return network.to(find_place(config.engine.device).device)
+
+
+def _batch(method: Method, tasks: Mapping[str, Task], size: int, count: int, side: str) -> Batch:
+    device = _device(method.network)
+    views = {view: torch.rand(count, 3, size, size, device=device) for view in method.views}
+    targets: dict[str, Tensor] = {}
+    if side == "labeled":
+        for name, task in tasks.items():
+            shape = (count, len(task.outputs)) if task.kind == "binary" else (count,)
+            targets[name] = torch.zeros(
+                shape, device=device, dtype=torch.float if task.kind == "binary" else torch.long
+            )
+    photographs = Photographs(views, np.arange(count), targets)
+    return Batch(**{side: photographs})
+
+
+def _device(network: Network) -> torch.device:
+    return next(network.parameters()).device
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
