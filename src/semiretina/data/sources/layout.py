@@ -46,10 +46,16 @@ def check_folder(root: Path, what: str) -> None:
 
 def shortfall(where: Path | str, found: int, expected: int, missing: Iterable[str], what: str = "files") -> str:
     """The message for a download that is not whole: "Base23: 97 of 100 images; missing a, b, c. Complete ..."."""
+    told = shortage(where, found, expected, missing, what)
+    return f"{told}. Complete the download, or import what you have with 'table'"
+
+
+def shortage(where: Path | str, found: int, expected: int, missing: Iterable[str], what: str) -> str:
+    """What `shortfall` says, without the advice."""
     names = sorted(missing)
     more = f", and {len(names) - 20} more" if len(names) > 20 else ""
     named = f"; missing {', '.join(names[:20])}{more}" if names else ""
-    return f"{where}: {found} of {expected} {what}{named}. Complete the download, or import what you have with 'table'"
+    return f"{where}: {found} of {expected} {what}{named}"
 
 
 def read_table(file: Path) -> tuple[list[str], dict[int, dict[str, str]]]:

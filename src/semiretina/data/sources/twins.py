@@ -50,11 +50,7 @@ def find_pairs(files: Sequence[Path]) -> list[Pair]:
         return []
     thumbnails = _thumbnails(files)
     small = [_halved(thumbnail) for thumbnail in thumbnails]
-    same = _aligned_correlations(small)
-    pairs = [
-        Pair(int(i), int(j), min(1.0, float(same[i, j])), True)
-        for i, j in zip(*np.nonzero(np.triu(same, 1) >= SAME_PICTURE), strict=True)
-    ]
+    pairs = _same_pictures(small)
     found = {(pair.first, pair.second) for pair in pairs}
     for i, j in _perhaps_same_eye(small):
         if (i, j) not in found:
@@ -62,6 +58,14 @@ def find_pairs(files: Sequence[Path]) -> list[Pair]:
             if correlation >= SAME_EYE:
                 pairs.append(Pair(i, j, correlation, False))
     return sorted(pairs, key=lambda pair: (not pair.same_picture, -pair.correlation, pair.first, pair.second))
+
+
+def find_same_pictures(files: Sequence[Path]) -> list[Pair]:
+    """The pairs of the same picture alone, for collections where looking for the same eye would take too long.
+
+    Raises BadData that names every file that cannot be read.
+    """
+    return _same_pictures([_halved(thumbnail) for thumbnail in _thumbnails(files)]) if len(files) > 1 else []
 
 
 def tie(
@@ -73,7 +77,7 @@ def tie(
     """
     result = list(records)
     for column, word in (("exam", "picture"), ("patient", "eye")):
-        for group in _groups([(p.first, p.second) for p in pairs if p.same_picture or word == "eye"]):
+        for group in connected([(p.first, p.second) for p in pairs if p.same_picture or word == "eye"]):
             members = [i for i in group if i not in without]
             if len(members) < 2:
                 continue
@@ -93,7 +97,7 @@ def _labels(record: Record) -> str:
     return "" if record.grade is None else f" (grade {record.grade}, dme {record.dme})"
 
 
-def _groups(edges: Sequence[tuple[int, int]]) -> list[list[int]]:
+def connected(edges: Sequence[tuple[int, int]]) -> list[list[int]]:
     """Connected components, each ascending, in the order of their first members."""
     group: dict[int, set[int]] = {}
     for edge in edges:
@@ -132,6 +136,14 @@ def _blurred(values: Array, field: Array, sigma: float) -> Array:
     """A Gaussian mean over the field of view alone."""
     weight = np.maximum(ndimage.gaussian_filter(field, sigma), 1e-3)
     return np.asarray(ndimage.gaussian_filter(values * field, sigma) / weight, np.float32)
+
+
+def _same_pictures(small: Sequence[npt.NDArray[np.uint8]]) -> list[Pair]:
+    same = _aligned_correlations(small)
+    return [
+        Pair(int(i), int(j), min(1.0, float(same[i, j])), True)
+        for i, j in zip(*np.nonzero(np.triu(same, 1) >= SAME_PICTURE), strict=True)
+    ]
 
 
 def _aligned_correlations(small: Sequence[npt.NDArray[np.uint8]]) -> Array:
