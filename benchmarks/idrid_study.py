@@ -29,6 +29,12 @@ WAYS = ("baseline", "ae-then-cl", "combined")
 LABELS = 40
 # Equal numbers of labelled updates for all three ways, so that none learns longer from the labels than another.
 UPDATES = 50
+BALANCES = ("balanced", "eq4", "gradnorm")
+LOSSES = ("l1", "ssim", "kl", "mutual_information")
+HEADS = {
+    "heads": ("dr", "severity", "lesions", "dme"),
+    "ordinal": ("dr", "severity-ordinal", "lesions", "dme"),
+}
 Point = tuple[str, str, tuple[str, ...]]  # name, configuration, overrides
 
 
@@ -50,6 +56,24 @@ def points(size: int) -> Iterator[Point]:
                 length = (f"stages.{last}.updates={UPDATES}", f"stages.{last}.epochs=null")
                 yield f"lite0-{way}-{LABELS}-labels-seed-{seed}", f"lite0-{way}-256", (*few, *length)
         yield "lite0-baseline-shuffled", "lite0-baseline-256", shuffled
+        yield from choices()
+
+
+def choices() -> Iterator[Point]:
+    """The choices the paper leaves open or names as its future: lambda, the reconstruction loss, the heads."""
+    few = (f"data.labels={LABELS}", "seed=0")
+    for balance in BALANCES:
+        length = (f"stages.0.updates={UPDATES}", "stages.0.epochs=null")
+        method = f'stages.0.method={{name="combined", balance="{balance}"}}'
+        yield f"lite0-combined-{balance}-{LABELS}-labels-seed-0", "lite0-combined-256", (*few, *length, method)
+    for loss in LOSSES:
+        length = (f"stages.1.updates={UPDATES}", "stages.1.epochs=null")
+        method = f'stages.0.method={{name="reconstruction", reconstruction="{loss}"}}'
+        yield f"lite0-ae-then-cl-{loss}-{LABELS}-labels-seed-0", "lite0-ae-then-cl-256", (*few, *length, method)
+    for heads, tasks in HEADS.items():
+        yield f"lite0-baseline-{heads}", "lite0-baseline-256", (f"tasks={json.dumps(tasks)}",)
+    balanced = 'stages.0.method={name="combined", balance="balanced"}'
+    yield "aeres18-combined-balanced", "aeres18-combined-256", (balanced,)
 
 
 def run(runs: Path, only: str, threads: int, manifest: Path, size: int = 256) -> None:
