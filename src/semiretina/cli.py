@@ -92,6 +92,23 @@ def predict(
 
 
 @app.command()
+def reproduce(
+    source: Annotated[str, typer.Argument(help="The labelled photographs' source: see `semiretina data list`.")],
+    root: Annotated[Path, typer.Option(help="The source's folder.")],
+    out: Annotated[Path, typer.Option(help="The study's folder; the same command goes on there.")],
+    unlabeled: Annotated[list[str] | None, typer.Option(help="SOURCE=FOLDER, used without labels; repeatable.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder: resnet18.safetensors, inceptionv3.safetensors.")] = None,
+    preset: Annotated[str, typer.Option(help="paper, or corrected.")] = "corrected",
+    seeds: Annotated[int, typer.Option(help="How often each training is repeated.")] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="In small: configs/paper/quick.toml.")] = False,
+) -> None:
+    """Train everything that the paper trains, and write its tables and figures."""
+    from semiretina.studies.reproduce import reproduce as run
+
+    print(run(source, root, out, unlabeled=unlabeled or (), weights=weights, preset=preset, seeds=seeds, quick=quick))
+
+
+@app.command()
 def report(
     runs: list[Path],
     out: Annotated[Path, typer.Option(help="The folder for report.html.")] = Path("report"),
@@ -100,6 +117,24 @@ def report(
     from semiretina.report import write_report
 
     print(write_report(runs, out))
+
+
+@app.command()
+def sweep(
+    config: Path,
+    grid: Annotated[Path, typer.Argument(help="A TOML file of dotted keys, each with the list of its values.")],
+    out: Annotated[Path, typer.Option(help="A run folder for each point, points.jsonl and table1.html.")],
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    shard: Annotated[str, typer.Option(metavar="I/N", help="Only every N-th point from the I-th on.")] = "",
+    cluster: Annotated[str, typer.Option(metavar="ADDRESS", help="A Ray cluster: local, auto or host:port.")] = "",
+    o: Overrides = None,
+) -> None:
+    """Train every point of a grid and print Table 1; what is finished is not trained again."""
+    if sum([workers > 1, bool(shard), bool(cluster)]) > 1:
+        raise typer.BadParameter("give one of --workers, --shard and --cluster")
+    from semiretina.studies.sweep import sweep as run
+
+    print(run(config, grid, out, workers=workers, shard=shard, cluster=cluster, overrides=o or ()))
 
 
 @app.command("list")
@@ -123,12 +158,13 @@ def import_source(
     source: str,
     root: Annotated[Path, typer.Option(help="The data set's folder (for `table`: a CSV, or a folder per class).")],
     out: Annotated[Path, typer.Option(help="The manifest to write.")] = Path("manifest.csv"),
+    no_errata: Annotated[bool, typer.Option("--no-errata", help="Messidor: keep its known errors.")] = False,
     o: Overrides = None,
 ) -> None:
     """Read a data set's own files into a manifest."""
     from semiretina.data.sources import import_source as read
 
-    count = read(source, root, out, o or ())
+    count = read(source, root, out, [*(o or ()), *(["errata=false"] if no_errata else [])])
     print(f"{count} records: {out}")
 
 
@@ -203,13 +239,17 @@ def _plain(value: Any, indent: str = "") -> str:
     lines = []
     for key, inner in value.items():
         if isinstance(inner, dict) and set(inner) == {"value", "low", "high"}:
-            shown = "undefined" if inner["value"] is None else f"{inner['value']:.3f} {_interval(inner)}"
+            shown = _undefined(value) if inner["value"] is None else f"{inner['value']:.3f} {_interval(inner)}"
             lines.append(f"{indent}{key}: {shown}")
         elif isinstance(inner, dict):
             lines += [f"{indent}{key}", _plain(inner, indent + "  ")]
         else:
             lines.append(f"{indent}{key}: {inner:.3f}" if isinstance(inner, float) else f"{indent}{key}: {inner}")
     return "\n".join(lines)
+
+
+def _undefined(scores: dict[str, Any]) -> str:
+    return "undefined (one class only)" if scores["n"] else "undefined (no label)"
 
 
 def _interval(estimate: dict[str, float | None]) -> str:

@@ -11,18 +11,20 @@ import numpy.typing as npt
 
 from semiretina import draws
 from semiretina.data.sources import lesions
-from semiretina.data.sources.hospitals import HOSPITALS, Hospital
+from semiretina.data.sources.hospitals import CAMERAS, Hospital
 from semiretina.data.sources.lesions import Difficulty, Lesions, Masks
 from semiretina.data.sources.retina import Key, Plane, anatomy, distance2, draw_eye, grid
 
 Pixel = TypeVar("Pixel", bound=np.generic)
+
+VERSION = 1  # of the drawing; photographs of two versions never mix
 
 
 def plan(key: Key, grade: int, hospital: str, difficulty: Difficulty) -> tuple[Lesions, int]:
     """The lesions that `draw` draws for (seed, patient, eye), and the risk of macular edema that follows from them."""
     place = anatomy(key)
     margin = 0.12  # of the largest lesion, so that none is cut off
-    reach = HOSPITALS[hospital].reach - margin
+    reach = CAMERAS[hospital].reach - margin
     found = lesions.plan(key, grade, difficulty, place.disc, place.fovea, place.disc_radius, reach)
     return found, lesions.edema(found, place.fovea, place.disc_radius)
 
@@ -40,12 +42,12 @@ def draw(
 ) -> tuple[npt.NDArray[np.uint8], Masks]:
     """A photograph, uint8 [height, width, 3], and MA, HE, EX, SE -> mask, bool [height, width].
 
-    `eye` is "left" or "right", `grade` an ICDR grade, `hospital` one of HOSPITALS: its photographs' width and height
+    `eye` is "left" or "right", `grade` an ICDR grade, `hospital` one of CAMERAS: its photographs' width and height
     are multiples of `size` pixels. `with_lesions=False` draws the same photograph, to the bit, without its lesions; its
     masks are empty.
     """
     key = (seed, patient, eye)
-    camera = HOSPITALS[hospital]
+    camera = CAMERAS[hospital]
     diameter = camera.field * size
     square = int(np.ceil(diameter)) + 2
     found, _ = plan(key, grade if with_lesions else 0, hospital, difficulty)

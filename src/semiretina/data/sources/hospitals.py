@@ -1,7 +1,9 @@
-"""The three made-up hospitals of the synthetic photographs, and the camera of each."""
+"""The cameras of the synthetic photographs: of three made-up hospitals, and of three that look like Messidor's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from semiretina.data.sources import messidor_facts as facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +36,17 @@ HOSPITALS: Mapping[str, Hospital] = {
         Hospital("cedar", "C30", 1.4, 1.12, 1.06, (206, 122, 92), 0.30, (0.0, 0.12), 0.0028, 2.2, 90),
     )
 }
+
+# Messidor's three sizes over their mean height. That each hospital has one of them is ours; so is which.
+_NOMINAL = sum(height for _, height in facts.SIZES) / len(facts.SIZES)
+_SMALL, _MIDDLE, _LARGE = ((width / _NOMINAL, height / _NOMINAL) for width, height in facts.SIZES)
+_SITES = tuple(hospital.site for hospital in facts.HOSPITALS)
+LOOKALIKES: Mapping[str, Hospital] = {
+    hospital.site: hospital
+    for hospital in (
+        Hospital(_SITES[0], facts.CAMERA, *_MIDDLE, 1.05, (212, 108, 46), 0.32, (0.08, -0.04), 0.0016, 1.4, 94),
+        Hospital(_SITES[1], facts.CAMERA, *_LARGE, 1.18, (200, 118, 36), 0.24, (-0.06, 0.05), 0.0020, 1.2, 94),
+        Hospital(_SITES[2], facts.CAMERA, *_SMALL, 0.68, (206, 118, 78), 0.30, (0.0, 0.10), 0.0026, 2.0, 92),
+    )
+}
+CAMERAS: Mapping[str, Hospital] = {**HOSPITALS, **LOOKALIKES}

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from semiretina import draws
-from semiretina.data.sources import fundus
+from semiretina.data.sources import fundus, messidor_lookalike
 from semiretina.data.sources.hospitals import HOSPITALS
 from semiretina.data.sources.lesions import Difficulty, Masks
 from semiretina.data.sources.source import Source
@@ -25,8 +25,8 @@ from semiretina.errors import BadConfig, CannotWrite
 from semiretina.progress import progress
 from semiretina.records import LESIONS, Record
 
-VERSION = 1  # of the drawing; part of the folder's name, so that photographs of two versions never mix
 SMALLEST = 32
+LAYOUTS = ("hospitals", "messidor")
 SITES = tuple(HOSPITALS)
 UNLABELED_SITE = SITES[-1]
 # The grades of twenty consecutive patients of a hospital.
@@ -89,12 +89,17 @@ def records(
     difficulty: Difficulty = "easy",
     seed: int = 0,
     masks: bool = False,
+    layout: str = "hospitals",
 ) -> list[Record]:
     """Draws what is not yet under `root` and returns a record for each photograph, labelled ones first.
 
     `photographs` and `unlabeled` count files, two a patient. `size` is about the height of a photograph in pixels; the
     hospitals differ in it. Unlabelled records carry neither grade nor lesions. `masks=True` writes four PNG masks for
-    each labelled photograph. Raises BadConfig for numbers that make no sense, CannotWrite where `root` takes no files.
+    each labelled photograph. `layout="messidor"` draws photographs with Messidor's grades and errors, written as
+    Messidor and its Extension lie on disk, and returns what their importers find there: see `messidor_lookalike`.
+
+    Raises BadConfig for numbers that make no sense, CannotWrite where `root` takes no files, and Refused where
+    Messidor's layout would mix with other files.
     """
     if photographs < 0 or unlabeled < 0 or photographs + unlabeled == 0:
         raise BadConfig(f"synthetic: {photographs} labelled and {unlabeled} unlabelled photographs; ask for some")
@@ -102,7 +107,15 @@ def records(
         raise BadConfig(f"synthetic: size {size} is too small to draw an eye; use {SMALLEST} pixels or more")
     if difficulty not in ("easy", "real"):
         raise BadConfig(f"synthetic: unknown difficulty '{difficulty}'; known are easy, real")
-    folder = root / f"{difficulty}-{size}px-seed{seed}-v{VERSION}"
+    if layout not in LAYOUTS:
+        raise BadConfig(f"synthetic: unknown layout '{layout}'; known are {', '.join(LAYOUTS)}")
+    if layout == "messidor":
+        if masks:
+            raise BadConfig(
+                "synthetic: masks are not written in Messidor's layout, which has none; leave one of the two"
+            )
+        return messidor_lookalike.records(root, photographs, unlabeled, size, difficulty, seed)
+    folder = root / f"{difficulty}-{size}px-seed{seed}-v{fundus.VERSION}"
     labeled = drawings(photographs, size, difficulty, seed)
     hidden = drawings(unlabeled, size, difficulty, seed, unlabeled=True)
     try:
@@ -170,7 +183,7 @@ def _record(folder: Path, drawing: Drawing) -> Record:
         exam=f"{drawing.name}-1",
         eye=drawing.eye,
         quality="gradable",
-        provenance=f"drawn: {drawing.difficulty}, seed {drawing.seed}, {drawing.size} px, version {VERSION}",
+        provenance=f"drawn: {drawing.difficulty}, seed {drawing.seed}, {drawing.size} px, version {fundus.VERSION}",
     )
 
 
