@@ -17,6 +17,7 @@ from torch import Tensor
 from semiretina.batch import Batch, Photographs, StreamKind
 from semiretina.config import Augment
 from semiretina.data.augment import augment, to_float
+from semiretina.data.image import Box
 from semiretina.draws import generator
 
 Rows = npt.NDArray[np.int64]
@@ -65,9 +66,18 @@ def _batches(rows: Rows, batch: int, key: tuple[int | str, ...], smallest: int) 
 class Pixels:
     """The photographs of a split on their way to the device: `take(rows)` gives uint8 [n, size, size, 3] there."""
 
-    def __init__(self, stored: npt.NDArray[np.uint8], cache_rows: Rows, device: torch.device) -> None:
-        """`stored` is the cache's memory map, `cache_rows` [n] the cache row of each split row (-1: never taken)."""
-        self.stored, self.cache_rows, self.device = stored, cache_rows, device
+    def __init__(
+        self,
+        stored: npt.NDArray[np.uint8],
+        cache_rows: Rows,
+        device: torch.device,
+        boxes: Sequence[Box | None] = (),
+    ) -> None:
+        """`stored` is the cache's memory map, `cache_rows` [n] the cache row of each split row (-1: never taken).
+
+        `boxes` [n] are the crop boxes of the split rows, for masks that follow them.
+        """
+        self.stored, self.cache_rows, self.device, self.boxes = stored, cache_rows, device, boxes
         self.resident: Tensor | None = None
         used = cache_rows[cache_rows >= 0]
         if (
@@ -81,6 +91,17 @@ class Pixels:
             self.resident = torch.empty((len(distinct), *stored.shape[1:]), dtype=torch.uint8, device=device)
             for start in range(0, len(distinct), 256):
                 self.resident[start : start + 256] = torch.from_numpy(stored[distinct[start : start + 256]])
+
+    @property
+    def size(self) -> int:
+        """The side of a photograph in pixels."""
+        return int(self.stored.shape[1])
+
+    def box(self, row: int) -> Box:
+        """The part of the original that the photograph of this split row shows."""
+        box = self.boxes[row]
+        assert box is not None, "a photograph without pixels has no crop box"
+        return box
 
     def read(self, rows: Rows) -> Tensor:
         """The rows as they will be sent to the device: a host tensor, or indices into what already lies there."""

@@ -5,14 +5,36 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiretina.config import parse_overrides
-from semiretina.data.sources import idrid, synthetic, table
+from semiretina.data.sources import (
+    aptos,
+    ddr,
+    deepdrid,
+    dicom,
+    eyepacs,
+    idrid,
+    messidor,
+    messidor2,
+    messidor_extension,
+    retinamnist,
+    synthetic,
+    table,
+)
 from semiretina.data.sources.source import Source
 from semiretina.errors import BadData
 from semiretina.parts import arguments, lookup
 from semiretina.records import Record, read_manifest, summary, write_manifest
 
 SOURCES: dict[str, Source] = {
+    "aptos": aptos.SOURCE,
+    "ddr": ddr.SOURCE,
+    "deepdrid": deepdrid.SOURCE,
+    "dicom": dicom.SOURCE,
+    "eyepacs": eyepacs.SOURCE,
     "idrid": idrid.SOURCE,
+    "messidor": messidor.SOURCE,
+    "messidor_extension": messidor_extension.SOURCE,
+    "messidor2": messidor2.SOURCE,
+    "retinamnist": retinamnist.SOURCE,
     "synthetic": synthetic.SOURCE,
     "table": table.SOURCE,
 }

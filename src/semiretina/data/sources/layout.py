@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -31,11 +32,17 @@ def find_entry(folder: Path, *names: str) -> Path | None:
     return next((entries[name.lower()] for name in names if name.lower() in entries), None)
 
 
+def is_archive(name: str) -> bool:
+    """Whether a file's name is that of an archive, or of one of the volumes that it was cut into."""
+    suffix = Path(name).suffix.lower()
+    return suffix in ARCHIVES or re.fullmatch(r"\.(\d{3}|z\d{2})", suffix) is not None
+
+
 def check_folder(root: Path, what: str) -> None:
     """Raises MissingInput where `root` is no folder, or holds archives that nobody has unpacked instead of `what`."""
     if not root.is_dir():
         raise MissingInput(f"{root}: no such folder; give the one that holds {what}")
-    packed = sorted(f.name for f in root.iterdir() if f.suffix.lower() in ARCHIVES and f.is_file())
+    packed = sorted(f.name for f in root.iterdir() if is_archive(f.name) and f.is_file())
     others = [f for f in root.iterdir() if f.name not in packed and not f.name.startswith(".")]
     if packed and not others:
         raise MissingInput(
@@ -65,10 +72,12 @@ def read_table(file: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
     """
     text = read_text(file)
     try:
-        tables = [list(csv.reader(io.StringIO(text, newline=""), delimiter=separator)) for separator in SEPARATORS]
+        headers = {mark: next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), []) for mark in SEPARATORS}
+        separator = max(SEPARATORS, key=lambda mark: len(headers[mark]))
+        table = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except csv.Error as error:
         raise BadData(f"{file}: not a table ({error}); look for a quotation mark that is not closed") from None
-    header, *rows = max(tables, key=lambda table: len(table[0]) if table else 0) or [[]]
+    header, *rows = table or [[]]
     header = [name.strip() for name in header]
     filled = {n: cells for n, cells in enumerate(rows, start=2) if any(cell.strip() for cell in cells)}
     if not filled:
