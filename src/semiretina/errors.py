@@ -54,6 +54,10 @@ class Refused(UserError):
     exit_code = 77
 
 
+class Busy(Refused):
+    """Another process holds the run folder and is training in it."""
+
+
 class BadConfig(UserError):
     """A configuration that names an unknown key, a value of the wrong type, or a combination that cannot run."""
 

@@ -15,6 +15,7 @@ from semiretina.data.pixel_store import Entry
 from semiretina.data.pixels import PixelCache, default_cache
 from semiretina.data.regrade import regrade
 from semiretina.data.roles import make_split
+from semiretina.data.shared import shared_pictures
 from semiretina.data.split import Split, read_split
 from semiretina.engine.run_folder import RunFolder
 from semiretina.engine.train import make_method, sides
@@ -25,11 +26,13 @@ from semiretina.models import build_network
 from semiretina.models.network import Network
 from semiretina.progress import say
 from semiretina.records import Record, read_manifest, summary
-from semiretina.tasks import Task, known, make_tasks
+from semiretina.tasks import Task, known, make_task, make_tasks
 
 
 def check_config(config: Config, methods: Mapping[str, type[Method]]) -> None:
     """Builds network and methods once: a wrong name, size, parameter or file of weights is told before any work."""
+    for name in config.tasks:
+        make_task(name, "icdr")
     network = _sketch(config)
     for number, stage in enumerate(config.stages):
         make_method(stage, number, network, methods)
@@ -71,6 +74,19 @@ def prepare(config: Config, run: RunFolder, methods: Mapping[str, type[Method]])
     if run.split.exists():
         check_unchanged(config, run)
         return
+    split = draw_split(config, methods)
+    split.write(run.split)
+    write_text(run.split_sum, f"{sha256_of(run.split)}  {run.split.name}\n")
+    say("split: " + ", ".join(f"{count} {role}" for role, count in split.counts.items()))
+    if told := shared_pictures(split):
+        say(f"split: {told}")
+
+
+def draw_split(config: Config, methods: Mapping[str, type[Method]]) -> Split:
+    """Reads manifest and photographs and draws the roles; nothing is written but the pixel cache.
+
+    Raises BadData that names every photograph that is missing or unreadable, or says why nothing can be learned.
+    """
     records = regrade(read_manifest(Path(config.data.manifest)), config.data.regrade)
     check_datasets(config, records)
     tasks = make_tasks(config.tasks, records)
@@ -89,9 +105,7 @@ def prepare(config: Config, run: RunFolder, methods: Mapping[str, type[Method]])
         split_unlabeled=config.data.split_unlabeled,
     )
     check_split(config, split, tasks, methods)
-    split.write(run.split)
-    write_text(run.split_sum, f"{sha256_of(run.split)}  {run.split.name}\n")
-    say("split: " + ", ".join(f"{count} {role}" for role, count in split.counts.items()))
+    return split
 
 
 def check_unchanged(config: Config, run: RunFolder) -> None:

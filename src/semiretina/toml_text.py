@@ -1,6 +1,7 @@
 """A configuration written as TOML, for the run's folder; the standard library reads TOML and does not write it."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,19 +26,24 @@ def _table(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
             for inner in value:
                 scalars = {k: v for k, v in inner.items() if k != "optimizer"}
                 tables += ["", f"[[{key}]]", *_table(scalars, (key,))]
-                tables += [f"optimizer = {_value(inner['optimizer'])}"]
+                tables += [f"optimizer = {toml_value(inner['optimizer'])}"]
         else:
-            lines.append(f"{key} = {_value(value)}")
+            lines.append(f"{key} = {toml_value(value)}")
     return lines + tables
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A value as it stands behind `=` in TOML, on one line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items() if v is not None) + " }"
+        return "{ " + ", ".join(f"{_key(k)} = {toml_value(v)}" for k, v in value.items() if v is not None) + " }"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_value(v) for v in value) + "]"
+        return "[" + ", ".join(toml_value(v) for v in value) + "]"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON's escapes are TOML's
     return repr(value)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)

@@ -1,0 +1,140 @@
+"""The whole reproduction: what it refuses, what it gathers, and, in small, every training up to the report."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from semiretina.data.sources import SOURCES
+from semiretina.errors import BadConfig, Refused
+from semiretina.records import Record, read_manifest
+from semiretina.report.cells import CELLS
+from semiretina.studies import presets, reproduce
+from semiretina.studies.presets import Plan
+
+
+@pytest.fixture
+def plan(tmp_path):
+    return Plan("corrected", True, tmp_path / "out" / "manifest.csv", tmp_path / "cache", None, unlabeled=True)
+
+
+def source_of(folder, names, **known):
+    """A source that gives these names as records, whatever its folder holds."""
+    rows = [Record(path=folder / name, dataset=folder.name, **known) for name in names]
+    return SOURCES["table"].__class__(read=lambda root: rows, title="", scale="", licence="", get="")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (7300, "2 h 2 min"), (200_000, "2 days")],
+)
+def test_a_length_of_time_in_words(seconds, said):
+    assert reproduce.duration(seconds) == said
+
+
+def test_the_labels_of_an_unlabelled_source_stay_hidden(monkeypatch, tmp_path, plan):
+    graded = source_of(tmp_path / "a", ["1.jpg", "2.jpg"], scale="messidor", grade=2)
+    more = source_of(tmp_path / "b", ["3.jpg"], scale="icdr", grade=4, dme=2, MA=1, split="test", patient="7")
+    monkeypatch.setitem(SOURCES, "a", graded)
+    monkeypatch.setitem(SOURCES, "b", more)
+    reproduce.gather("a", tmp_path / "a", [f"b={tmp_path / 'b'}"], plan)
+    records = read_manifest(plan.manifest)
+    assert [(r.dataset, r.grade, r.dme, r.MA, r.split, r.patient) for r in records] == [
+        ("a", 2, None, None, "", ""),
+        ("a", 2, None, None, "", ""),
+        ("b", None, None, None, "", "7"),
+    ]
+    assert "labels hidden" in records[2].provenance
+
+
+def test_a_photograph_of_both_sources_counts_as_labelled_and_is_told(monkeypatch, tmp_path, plan, capsys):
+    monkeypatch.setitem(SOURCES, "a", source_of(tmp_path / "a", ["1.jpg"], scale="icdr", grade=0))
+    monkeypatch.setitem(SOURCES, "b", source_of(tmp_path / "a", ["1.jpg", "2.jpg"]))
+    reproduce.gather("a", tmp_path / "a", [f"b={tmp_path / 'a'}"], plan)
+    assert [record.grade for record in read_manifest(plan.manifest)] == [0, None]
+    assert "1 photographs stand in both sources and count as labelled: 1.jpg" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("entry", ["messidor_extension", "messidor_extension=", "=folder"])
+def test_an_unlabelled_source_without_a_folder(monkeypatch, tmp_path, plan, entry):
+    monkeypatch.setitem(SOURCES, "a", source_of(tmp_path / "a", ["1.jpg"], scale="icdr", grade=0))
+    with pytest.raises(BadConfig, match="--unlabeled"):
+        reproduce.gather("a", tmp_path / "a", [entry], plan)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"preset": "papre"}, "--preset papre: known are paper, corrected"), ({"seeds": 0}, "--seeds 0: at least one")],
+)
+def test_wrong_settings_are_told_before_anything_is_written(tmp_path, settings, said):
+    with pytest.raises(BadConfig, match=said):
+        reproduce.reproduce("synthetic", tmp_path / "drawn", tmp_path / "out", **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(Refused, match="holds other files"):
+        reproduce.reproduce("synthetic", tmp_path / "drawn", tmp_path)
+
+
+def test_another_reproduction_is_refused_and_what_differs_is_named(tmp_path):
+    study = {"schema": 1, "source": "messidor", "root": str(tmp_path / "m"), "unlabeled": [], "preset": "paper"}
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "study.json").write_text(json.dumps(study | {"quick": False}))
+    with pytest.raises(Refused, match=r"preset = 'paper' there, 'corrected' here.*quick = False there, True here"):
+        reproduce.reproduce("messidor", tmp_path / "m", tmp_path / "out", quick=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", presets.PRESETS)
+def test_every_training_up_to_the_report(monkeypatch, tmp_path, preset, capsys):
+    own = tmp_path / "configs"
+    shutil.copytree(presets.folder(), own)
+    small = (own / "quick.toml").read_text()
+    for before, after in (
+        ("photographs = 240", "photographs = 90"),
+        ("unlabeled = 120", "unlabeled = 20"),
+        ("epochs = 0.08", "epochs = 0.001"),
+        ("epochs = 0.02", "epochs = 0.001"),
+    ):
+        assert before in small
+        small = small.replace(before, after)
+    (own / "quick.toml").write_text(small)
+    (own / "grid-quick.toml").write_text('"stages.-1.optimizer.lr" = [0.002, 0.005]\n')
+    monkeypatch.setattr(presets, "folder", lambda: own)
+    given = (("synthetic", tmp_path / "drawn", tmp_path / "out"), {"preset": preset, "quick": True})
+    said = reproduce.reproduce(*given[0], **given[1])
+    out = tmp_path / "out"
+    assert said == f"report: {out / 'report.html'}"
+    told = capsys.readouterr().err
+    assert "11 trainings (5 holes, 0 done), 4 points of the grid search to do: about" in told
+    assert "the full grid around aecl1-combined has 96 points: about" in told
+
+    study = json.loads((out / "study.json").read_text())
+    for name, cell in study["cells"].items():
+        assert bool(cell["hole"]) == bool(CELLS[name].weights)
+        assert not cell["failed"]
+        for run in cell["runs"]:
+            result = json.loads((out / run / "result.json").read_text())
+            assert ("paper_protocol" in result) == (preset == "paper")
+            assert result["trained_on"] == ("train" if preset == "paper" else "train+val")
+    lists = {json.loads(file.read_text())["split_sha256"] for file in out.glob("runs/*/result.json")}
+    assert len(lists) == 1
+    assert len(read_manifest(out / "manifest.csv")) == 90 - 13 + 20  # the errata's duplicates are gone
+    points = list(out.glob("grids/*/*/result.json"))
+    assert len(points) == 4
+    assert all(json.loads(file.read_text())["test"] == {} for file in points)
+    page = (out / "report.html").read_text()
+    assert "weights absent" in page
+
+    # Again: nothing is trained twice, and nothing is written over.
+    stamps = {file: file.stat().st_mtime_ns for file in out.glob("**/result.json")}
+    assert reproduce.reproduce(*given[0], **given[1]) == said
+    assert {file: file.stat().st_mtime_ns for file in out.glob("**/result.json")} == stamps
+
+
+def test_the_folder_of_configurations_is_shipped():
+    files = {file.name for file in Path(presets.folder()).glob("*.toml")}
+    assert {"quick.toml", "grid.toml", "grid-quick.toml"} <= files
