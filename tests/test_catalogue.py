@@ -4,6 +4,7 @@ import pytest
 
 from semiretina.catalogue import catalogue, sources
 from semiretina.data.sources import SOURCES
+from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES
 from semiretina.methods import METHODS
 from semiretina.models import MODELS
 from semiretina.models.weights import KEY_MAPS
@@ -41,6 +42,7 @@ def test_every_name_stands_in_its_section_and_no_other():
         "sources (data import)": SOURCES,
         "models": MODELS,
         "methods": METHODS,
+        "reconstruction losses": RECONSTRUCTION_LOSSES,
         "weights (weights convert --as)": KEY_MAPS,
     }
     assert {title: list(entries) for title, entries in found.items()} == {t: list(e) for t, e in expected.items()}

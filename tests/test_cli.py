@@ -307,7 +307,7 @@ def test_scores_that_are_undefined_are_null(call, trained, photographs, tmp_path
 
     scores = json.loads(out, parse_constant=refuse)["scores"]["dr"]
     assert (status, scores["n"], scores["auroc"]["value"], scores["sensitivity"]["value"]) == (0, 3, None, None)
-    assert "auroc: undefined" in call("evaluate", trained, "--manifest", manifest)[1]
+    assert "auroc: undefined (one class only)" in call("evaluate", trained, "--manifest", manifest)[1]
 
 
 def test_another_grading_scale_is_refused_unless_the_run_maps_it(call, make_config, photographs, tmp_path):

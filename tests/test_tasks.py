@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from semiretina.errors import BadConfig, BadData
-from semiretina.records import LESIONS, Record
-from semiretina.tasks import TASKS, derived_lesions, known, make_tasks
+from semiretina.records import LESIONS, SCALES, Record
+from semiretina.tasks import SCALED, TASKS, classes_of, count_derived, derived_lesions, known, make_task, make_tasks
 
 U = None  # unknown
+NAN = np.nan  # the same in an array
 
 
 def record(**values) -> Record:
@@ -15,11 +16,11 @@ def record(**values) -> Record:
 
 
 def target(task: str, *, scale: str = "icdr", **values):
-    """The target of one record as plain numbers: None where unknown, a list where there are several outputs."""
+    """The target of one record as plain numbers: None where unknown, a list where there are several of them."""
     made = TASKS[task](scale)
     row = made.targets([record(scale=scale, **values)])[0]
     numbers = [None if np.isnan(v) or (made.kind == "classes" and v < 0) else float(v) for v in np.atleast_1d(row)]
-    return numbers if len(made.outputs) > 1 and made.kind == "binary" else numbers[0]
+    return numbers if len(numbers) > 1 else numbers[0]
 
 
 # scale, grade -> dr, referable, severity, (MA, HE, EX, SE), worked out by hand from the definitions of the scales.
@@ -66,7 +67,7 @@ def test_macular_edema_decides_dme_and_may_refer(scale, grade, dr, referable, se
 def test_an_ungradable_photograph_has_no_target(task, scale):
     stated = {"grade": 1, "dme": 2, "MA": 1, "HE": 1, "EX": 1, "SE": 1}
     result = target(task, scale=scale, quality="ungradable", **stated)
-    assert result == ([None] * 4 if task == "lesions" else None)
+    assert all(value is None for value in (result if isinstance(result, list) else [result]))
     with_quality, without = (target(task, scale=scale, quality=q, **stated) for q in ("gradable", ""))
     assert with_quality == without != result
 
@@ -140,9 +141,12 @@ def test_known_needs_one_of_the_targets():
 MIXED = [record(scale="icdr", grade=2, dme=0), record(scale="messidor", grade=1, MA=1)]
 
 
-@pytest.mark.parametrize("name", ["severity", "referable"])
+@pytest.mark.parametrize("name", SCALED)
 def test_tasks_bound_to_a_scale_refuse_mixed_scales(name):
-    with pytest.raises(BadConfig, match=rf"^tasks: '{name}' .*icdr, messidor.*\[data\.regrade\].*'dr'") as error:
+    named = rf"'{name}:icdr' or '{name}:messidor'"
+    with pytest.raises(
+        BadConfig, match=rf"^tasks: '{name}' .*icdr, messidor.*{named}.*\[data\.regrade\].*'dr'"
+    ) as error:
         make_tasks(["dr", name], MIXED)
     assert "\n" not in str(error.value)
 
@@ -175,5 +179,115 @@ def test_a_task_that_no_record_carries(name, values):
 
 
 def test_an_unknown_task_lists_the_known_ones():
-    with pytest.raises(BadConfig, match="unknown task 'grade'; known are dr, referable, severity, lesions, dme"):
+    with pytest.raises(
+        BadConfig, match="unknown task 'grade'; known are dr, referable, severity, severity-ordinal, lesions, dme"
+    ):
         make_tasks(["grade"], MIXED)
+
+
+# grade -> "above grade k" for k = 0 to the last but one, by hand.
+@pytest.mark.parametrize(
+    ("scale", "grade", "above"),
+    [
+        ("icdr", 0, [0, 0, 0, 0]),
+        ("icdr", 1, [1, 0, 0, 0]),
+        ("icdr", 3, [1, 1, 1, 0]),
+        ("icdr", 4, [1, 1, 1, 1]),
+        ("icdr", U, [U, U, U, U]),
+        ("messidor", 2, [1, 1, 0]),
+        ("binary", 0, 0),
+        ("binary", 1, 1),
+    ],
+)
+def test_an_ordinal_target_answers_a_question_for_each_grade_but_the_last(scale, grade, above):
+    assert target("severity-ordinal", scale=scale, grade=grade) == above
+
+
+@pytest.mark.parametrize("scale", ["icdr", "messidor", "binary"])
+def test_grades_come_back_from_the_targets_of_both_kinds_of_severity(scale):
+    records = [record(scale=scale, grade=grade) for grade in range(SCALES[scale] + 1)] + [record(scale=scale)]
+    for name in ("severity", "severity-ordinal"):
+        task = make_task(name, scale)
+        found = classes_of(task, task.targets(records))
+        assert found.dtype == np.int64
+        assert found.tolist() == [*range(SCALES[scale] + 1), -1]
+        assert known(task, task.targets(records)).tolist() == [True] * (SCALES[scale] + 1) + [False]
+        assert len(task.outputs) == SCALES[scale] + 1
+        assert task.targets([]).shape[0] == 0
+    ordinal = make_task("severity-ordinal", scale)
+    assert ordinal.num_logits == SCALES[scale]
+    assert ordinal.targets(records).dtype == np.float32
+    assert make_task("severity", scale).num_logits == SCALES[scale] + 1
+
+
+ON_SEVERAL_SCALES = [
+    record(scale="icdr", grade=3),
+    record(scale="messidor", grade=3),
+    record(scale="messidor", grade=0, dme=2),
+    record(scale="icdr", grade=0, quality="ungradable"),
+    record(scale="icdr", grade=1),
+    record(dme=2),
+]
+
+
+def test_a_named_scale_reads_its_own_records_alone():
+    names = ["dr", "severity:icdr", "severity-ordinal:messidor", "referable:icdr", "dme"]
+    tasks = make_tasks(names, ON_SEVERAL_SCALES)
+    assert list(tasks) == [task.name for task in tasks.values()] == names
+    found = {name: task.targets(ON_SEVERAL_SCALES) for name, task in tasks.items()}
+    assert found["severity:icdr"].tolist() == [3, -1, -1, -1, 1, -1]
+    np.testing.assert_array_equal(
+        found["severity-ordinal:messidor"], [[NAN] * 3, [1, 1, 1], [0, 0, 0], [NAN] * 3, [NAN] * 3, [NAN] * 3]
+    )
+    np.testing.assert_array_equal(found["referable:icdr"][:, 0], [1, NAN, NAN, NAN, 0, NAN])
+    # What means the same on all scales is read from all.
+    np.testing.assert_array_equal(found["dr"][:, 0], [1, 1, 0, NAN, 1, NAN])
+    np.testing.assert_array_equal(found["dme"][:, 0], [NAN, NAN, 1, NAN, NAN, 1])
+
+
+def test_two_scales_may_have_a_head_each():
+    tasks = make_tasks(["severity:icdr", "severity:messidor"], ON_SEVERAL_SCALES)
+    assert [len(task.outputs) for task in tasks.values()] == [5, 4]
+
+
+def test_a_scale_may_be_named_where_there_is_but_one():
+    [task] = make_tasks(["severity:icdr"], [record(scale="icdr", grade=2)]).values()
+    assert (task.name, task.scale, task.num_logits) == ("severity:icdr", "icdr", 5)
+
+
+def test_grades_of_ungradable_photographs_mix_no_scales():
+    records = [record(scale="icdr", grade=2), record(scale="messidor", grade=1, quality="ungradable")]
+    assert make_tasks(["severity"], records)["severity"].targets(records).tolist() == [2, -1]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("dr:icdr", "'dr:icdr': 'dr' means the same on all grading scales; write 'dr'"),
+        ("lesions:icdr", "'lesions' means the same on all"),
+        ("severity:mesidor", "'severity:mesidor': unknown grading scale 'mesidor'; known are icdr, messidor, binary"),
+        ("severity:", "unknown grading scale ''"),
+        ("stage:icdr", "unknown task 'stage'"),
+    ],
+)
+def test_a_scale_that_cannot_be_named(name, told):
+    with pytest.raises(BadConfig, match=told) as error:
+        make_tasks([name], MIXED)
+    assert "\n" not in str(error.value)
+
+
+def test_a_named_scale_without_a_graded_record():
+    with pytest.raises(BadData, match="no record carries a label for 'severity:binary'"):
+        make_tasks(["severity:binary"], MIXED)
+
+
+def test_derived_labels_are_counted_by_output():
+    records = [
+        record(scale="icdr", grade=0),
+        record(scale="icdr", grade=1, HE=0),
+        record(scale="messidor", grade=0),
+        record(scale="icdr", grade=3, MA=1),
+        record(scale="icdr", grade=0, quality="ungradable"),
+    ]
+    assert count_derived(TASKS["lesions"]("icdr"), records) == {"MA": 3, "HE": 2, "EX": 2, "SE": 2}
+    assert all(count_derived(TASKS[name]("icdr"), records) == {} for name in TASKS if name != "lesions")

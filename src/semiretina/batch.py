@@ -18,7 +18,7 @@ class Photographs:
 
     views: Mapping[str, Tensor]  # "plain" as stored, "weak" the paper's augmentation (section 4.5)
     rows: npt.NDArray[np.int64]  # [n] rows of the split, to name a photograph in an error
-    # task -> float [n, outputs] with NaN, or long [n] with -1, where unknown; empty if unlabelled
+    # task -> float [n, logits] with NaN, or long [n] with -1, where unknown; empty if unlabelled
     targets: Mapping[str, Tensor]
 
     def __len__(self) -> int:

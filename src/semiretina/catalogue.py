@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from semiretina.data.sources import SOURCES
+from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES
 from semiretina.methods import METHODS
 from semiretina.models import MODELS
 from semiretina.models.key_maps import KEY_MAPS
@@ -24,6 +25,7 @@ def catalogue() -> str:
             for name, model in MODELS.items()
         },
         "methods": {name: f"{_first_line(method)}\n{_parameters(method.__init__)}" for name, method in METHODS.items()},
+        "reconstruction losses": {name: _first_line(loss) for name, loss in RECONSTRUCTION_LOSSES.items()},
         "weights (weights convert --as)": dict.fromkeys(KEY_MAPS, ""),
     }
     lines = []

@@ -131,12 +131,12 @@ def _pixels(config: Config, split: Split, place: Place) -> Pixels:
         -1 if entry.row is None or role == "unused" else entry.row
         for entry, role in zip(entries, split.roles, strict=True)
     ]
-    return Pixels(cache.rows(), np.array(rows, np.int64), place.device)
+    return Pixels(cache.rows(), np.array(rows, np.int64), place.device, [entry.box for entry in entries])
 
 
 def _network(config: Config, tasks: Mapping[str, Task], place: Place) -> Network:
     torch.manual_seed(seed_of(config.seed, "network"))
-    outputs = {name: len(task.outputs) for name, task in tasks.items()}
+    outputs = {name: task.num_logits for name, task in tasks.items()}
     network = build_network(str(config.model["name"]), outputs, config.data.size, model_parameters(config))
     return network.to(place.device)
 
@@ -158,7 +158,8 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
             name: torch.from_numpy(task.targets([split.records[row] for row in rows])) for name, task in tasks.items()
         }
         write_predictions(run.predictions(role), split, rows, tasks, values, truth)
-        scores[role] = full_scores(tasks, values, truth, [split.groups[row] for row in rows], config.threshold)
+        records, groups = [split.records[row] for row in rows], [split.groups[row] for row in rows]
+        scores[role] = full_scores(tasks, values, truth, records, groups, config.threshold)
     if not run.samples.exists():
         write_samples(
             run.samples, split, phase.last_role, phase.pixels, network, config.engine.eval_batch, decode=False
@@ -172,6 +173,7 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
         "selected_epoch": position.selected_epoch,
         "labeled_updates": position.selected_updates,
         "counts": split.counts,
+        "ungradable": sum(record.quality == "ungradable" for record in split.records),
         "test": scores.get("test", {}),
         "val": scores.get("val", {}),
     }

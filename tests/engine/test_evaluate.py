@@ -25,11 +25,12 @@ from semiretina.engine.grader import Grader, load_grader, task_of
 from semiretina.errors import BadData, MissingInput
 from semiretina.models import build_network
 from semiretina.records import Record
-from semiretina.tasks import TASKS
+from semiretina.tasks import TASKS, make_task
 
 NAN = float("nan")
 DR, SEVERITY, LESIONS = TASKS["dr"]("icdr"), TASKS["severity"]("messidor"), TASKS["lesions"]("icdr")
-OUTPUTS = {"dr": 1, "severity": 4, "lesions": 4}
+ORDINAL = make_task("severity-ordinal:icdr", "messidor")
+OUTPUTS = {"dr": 1, "severity": 4, "lesions": 4, "severity-ordinal:icdr": 4}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def grader():
         network(torch.rand(16, 3, 32, 32))
     for parameter in network.classifier.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    tasks = {"dr": DR, "severity": SEVERITY, "lesions": LESIONS}
+    tasks = {"dr": DR, "severity": SEVERITY, "lesions": LESIONS, "severity-ordinal:icdr": ORDINAL}
     return Grader(network.eval(), tasks, 32, "none", 0.5, torch.device("cpu"), batch=8)
 
 
@@ -70,6 +71,12 @@ def test_probabilities_are_those_of_the_network(grader, pictures):
     np.testing.assert_allclose(found["severity"].sum(axis=1), 1, atol=1e-6)
     odds = np.exp(logits["severity"].numpy())
     np.testing.assert_allclose(found["severity"], odds / odds.sum(axis=1, keepdims=True), atol=1e-5)
+    ordinal = found["severity-ordinal:icdr"]
+    assert ordinal.shape == (21, 5)
+    np.testing.assert_allclose(ordinal.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(
+        ordinal[:, 0], 1 / (1 + np.exp(logits["severity-ordinal:icdr"][:, 0].numpy())), atol=1e-5
+    )
     assert np.ptp(found["dr"]) > 0.01
 
 
@@ -89,6 +96,13 @@ def test_a_saved_grader_comes_back(grader, pictures, tmp_path):
         "dr": ("dr",),
         "severity": ("grade 0", "grade 1", "grade 2", "grade 3"),
         "lesions": ("MA", "HE", "EX", "SE"),
+        "severity-ordinal:icdr": ("grade 0", "grade 1", "grade 2", "grade 3", "grade 4"),
+    }
+    assert {name: (task.kind, task.scale) for name, task in again.tasks.items()} == {
+        "dr": ("binary", ""),
+        "severity": ("classes", "messidor"),
+        "lesions": ("binary", ""),
+        "severity-ordinal:icdr": ("ordinal", "icdr"),
     }
     ours, theirs = grader.grade(pictures), again.grade(pictures)
     assert all(np.array_equal(ours[task], theirs[task]) for task in OUTPUTS)
@@ -108,11 +122,44 @@ def test_a_grader_that_is_not_there_or_damaged(grader, tmp_path):
         load_grader(tmp_path)
     with pytest.raises(BadData, match="task 'dr' with the outputs a, b is unknown"):
         task_of("dr", ["a", "b"])
+    with pytest.raises(BadData, match="task 'stage' with the outputs a is unknown"):
+        task_of("stage", ["a"])
+    with pytest.raises(BadData, match="task 'severity:icdr' with the outputs grade 0, grade 1 is unknown"):
+        task_of("severity:icdr", ["grade 0", "grade 1"])
+
+
+def test_a_grader_of_before_names_no_scale_and_still_loads():
+    five = [f"grade {grade}" for grade in range(5)]
+    assert (task_of("severity", five).scale, task_of("severity", five[:4]).scale) == ("icdr", "messidor")
+    assert task_of("referable", ["referable"]).scale == ""
 
 
 def test_the_temperature_divides_logits():
     logits = torch.tensor([[2.0]])
     assert float(probabilities(DR, logits, 2.0)[0, 0]) == pytest.approx(1 / (1 + np.exp(-1.0)))
+    cool = torch.logit(torch.tensor([[0.9, 0.6, 0.3, 0.2]]))
+    np.testing.assert_allclose(probabilities(ORDINAL, 3 * cool, 3.0), probabilities(ORDINAL, cool), atol=1e-6)
+    halved = probabilities(ORDINAL, cool, 2.0)[0]
+    assert halved[0] == pytest.approx(1 - 3 / (1 + 3))  # odds of 9 become 3
+
+
+def test_probabilities_of_grades_by_hand():
+    above = torch.tensor([[0.9, 0.6, 0.3, 0.2], [0.5, 0.7, 0.1, 0.4]])
+    found = probabilities(ORDINAL, torch.logit(above))
+    # In the second row "above grade 1" may not exceed "above grade 0", nor "above grade 3" "above grade 2".
+    np.testing.assert_allclose(found, [[0.1, 0.3, 0.3, 0.1, 0.2], [0.5, 0.0, 0.4, 0.0, 0.1]], atol=1e-6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    logits=st.lists(st.lists(st.floats(-1e4, 1e4), min_size=4, max_size=4), min_size=1, max_size=5),
+    temperature=st.floats(0.05, 20),
+)
+def test_probabilities_of_grades_are_probabilities(logits, temperature):
+    found = probabilities(ORDINAL, torch.tensor(logits), temperature)
+    assert found.shape == (len(logits), 5)
+    assert (found >= 0).all()
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
 
 
 def test_quick_scores_of_a_binary_task_by_hand():
@@ -147,17 +194,67 @@ def test_quick_scores_of_classes():
     assert found["loss"] == pytest.approx(-np.log([0.7, 0.3, 0.5]).mean(), rel=1e-5)
 
 
+def test_quick_scores_of_grades_in_their_order():
+    # Answers 0, 4, 2 and 2 (the most probable grade) to the grades 0, 4, 1 and an unknown one.
+    above = torch.tensor([[0.3, 0.1, 0.1, 0.1], [0.9, 0.9, 0.8, 0.8], [0.9, 0.8, 0.1, 0.1], [0.9, 0.8, 0.1, 0.1]])
+    targets = torch.tensor([[0.0] * 4, [1.0] * 4, [1.0, 0, 0, 0], [NAN] * 4])
+    found = quick_scores(ORDINAL, torch.logit(above), targets, threshold=0.5)
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    right = [0.7, 0.9, 0.9, 0.9, 0.9, 0.9, 0.8, 0.8, 0.9, 0.2, 0.9, 0.9]
+    assert found["loss"] == pytest.approx(-np.log(right).mean(), rel=1e-5)
+    # P(grade 0) is 0.7, 0.1, 0.1; P(grade 1) 0.2, 0, 0.1; P(grade 4) 0.1, 0.8, 0.1: areas 1, 1/2 and 1.
+    assert found["auroc"] == pytest.approx((1 + 0.5 + 1) / 3)
+    nothing = quick_scores(ORDINAL, torch.logit(above), torch.full((4, 4), NAN), threshold=0.5)
+    assert np.isnan(nothing["accuracy"])
+    assert np.isnan(nothing["auroc"])
+
+
 def test_full_scores_leave_unknown_labels_out_and_name_each_output():
     values = {"lesions": np.array([[0.9, 0.2, 0.5, 0.5], [0.1, 0.8, 0.5, 0.5], [0.8, 0.6, 0.5, 0.5]], np.float32)}
     targets = {"lesions": torch.tensor([[1.0, 0.0, NAN, 1.0], [0.0, 1.0, NAN, 1.0], [1.0, NAN, NAN, 1.0]])}
-    found = full_scores({"lesions": LESIONS}, values, targets, ["a", "b", "c"], 0.5)
+    records = [Record(path=Path(f"{n}.jpg"), scale="icdr", grade=grade, SE=1) for n, grade in enumerate((1, 0, None))]
+    found = full_scores({"lesions": LESIONS}, values, targets, records, ["a", "b", "c"], 0.5)
     assert set(found) == {f"lesions.{name}" for name in ("MA", "HE", "EX", "SE")}
     assert [found[f"lesions.{name}"]["n"] for name in ("MA", "HE", "EX", "SE")] == [3, 2, 0, 3]
     assert found["lesions.MA"]["auroc"]["value"] == 1.0
     assert set(found["lesions.MA"]["accuracy"]) == {"value", "low", "high"}
-    one = full_scores({"dr": DR}, {"dr": values["lesions"][:, :1]}, {"dr": targets["lesions"][:, :1]}, list("abc"), 0.5)
+    # Two are graded 0 and 1, which decides all lesions; that SE is there was stated nevertheless.
+    assert [found[f"lesions.{name}"]["derived"] for name in ("MA", "HE", "EX", "SE")] == [2, 2, 2, 0]
+    column = {"dr": values["lesions"][:, :1]}, {"dr": targets["lesions"][:, :1]}
+    one = full_scores({"dr": DR}, *column, records, list("abc"), 0.5)
     assert set(one) == {"dr"}
     assert one["dr"]["positives"] == 2
+    assert "derived" not in one["dr"]
+
+
+def test_of_one_class_alone_there_is_no_area_under_the_curve():
+    values = {"lesions": np.full((3, 4), 0.7, np.float32)}
+    targets = {"lesions": torch.tensor([[1.0, 0.0, 1.0, NAN]] * 3)}
+    records = [Record(path=Path(f"{n}.jpg")) for n in range(3)]
+    found = full_scores({"lesions": LESIONS}, values, targets, records, list("abc"), 0.5)
+    assert all(np.isnan(scores["auroc"]["value"]) for scores in found.values())
+    assert [scores["accuracy"]["value"] for scores in found.values()][:3] == [1.0, 0.0, 1.0]
+    assert np.isnan(quick_scores(LESIONS, torch.ones(3, 4), targets["lesions"], 0.5)["auroc"])
+    for task in (SEVERITY, ORDINAL):
+        graded = {task.name: np.full((3, len(task.outputs)), 1 / len(task.outputs), np.float32)}
+        truth = {task.name: torch.from_numpy(task.targets([Record(path=Path("a"), scale=task.scale, grade=2)] * 3))}
+        [scores] = full_scores({task.name: task}, graded, truth, records, list("abc"), 0.5).values()
+        assert (scores["n"], scores["majority"]) == (3, 1.0)
+        assert np.isnan(scores["auroc"]["value"])
+
+
+def test_full_scores_of_grades_are_the_same_whichever_way_they_were_asked():
+    grades = [0, 2, 4, 2, None]
+    records = [Record(path=Path(f"{n}.jpg"), scale="icdr", grade=grade) for n, grade in enumerate(grades)]
+    answers = np.random.default_rng(3).dirichlet(np.ones(5), 5).astype(np.float32)
+    found = []
+    for task in (make_task("severity:icdr", ""), ORDINAL):
+        truth = {task.name: torch.from_numpy(task.targets(records))}
+        found.append(
+            full_scores({task.name: task}, {task.name: answers}, truth, records, list("abcde"), 0.5)[task.name]
+        )
+    assert found[0] == found[1]
+    assert found[0]["n"] == 4
 
 
 def test_predictions_hold_a_row_for_each_photograph_and_output(tmp_path):
@@ -165,9 +262,11 @@ def test_predictions_hold_a_row_for_each_photograph_and_output(tmp_path):
     split = Split(records, ["", "", ""], ["g0", "g1", "g2"], ["test", "val", "test"])
     values = {"dr": np.array([[0.25], [0.75]], np.float32), "severity": np.eye(4, dtype=np.float32)[:2]}
     truth = {"dr": torch.tensor([[1.0], [NAN]]), "severity": torch.tensor([-1, 1])}
-    write_predictions(tmp_path / "p.csv", split, split.rows("test"), {"dr": DR, "severity": SEVERITY}, values, truth)
+    values["ordinal"], truth["ordinal"] = np.eye(5, dtype=np.float32)[:2], torch.tensor([[1.0, 1, 0, 0], [NAN] * 4])
+    tasks = {"dr": DR, "severity": SEVERITY, "ordinal": ORDINAL}
+    write_predictions(tmp_path / "p.csv", split, split.rows("test"), tasks, values, truth)
     rows = list(csv.DictReader((tmp_path / "p.csv").open()))
-    assert len(rows) == 2 + 8
+    assert len(rows) == 2 + 8 + 10
     assert rows[0] == {
         "path": str(tmp_path / "0.jpg"),
         "patient": "000",
@@ -177,7 +276,9 @@ def test_predictions_hold_a_row_for_each_photograph_and_output(tmp_path):
         "label": "1",
         "probability": "0.25",
     }
-    assert [row["label"] for row in rows] == ["1", "", "", "", "", "", "0", "1", "0", "0"]
+    assert [row["label"] for row in rows[:10]] == ["1", "", "", "", "", "", "0", "1", "0", "0"]
+    assert [row["label"] for row in rows[10:]] == ["0", "0", "1", "0", "0", "", "", "", "", ""]
+    assert [row["output"] for row in rows[10:15]] == ["grade 0", "grade 1", "grade 2", "grade 3", "grade 4"]
 
 
 def test_inference_puts_the_network_back_and_learns_nothing(grader, pictures):

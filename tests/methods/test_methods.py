@@ -13,7 +13,8 @@ from semiretina.data.stream import plan_epoch
 from semiretina.errors import BadConfig
 from semiretina.methods import METHODS
 from semiretina.methods.linear_probe import LinearProbe, fit_head
-from semiretina.methods.method import gradient_norm
+from semiretina.methods.method import gradient_norm, with_gradients
+from semiretina.methods.method import gradients as gradients_by_autograd
 from semiretina.models import build_network
 
 # method -> the parts of the network that it trains
@@ -190,6 +191,29 @@ def test_gradient_norm_of_a_known_function():
     loss = (layer.weight * torch.tensor([[3.0, 4.0]])).sum()
     assert float(gradient_norm(loss, layer)) == pytest.approx(5.0)
     assert layer.weight.grad is None
+
+
+def test_gradients_are_taken_of_the_scaled_loss_and_divided_again():
+    a, b = (torch.nn.Parameter(torch.tensor(value)) for value in (2.0, 5.0))
+    assert gradients_by_autograd(a**3, [a, b], loss_scale=256.0) == [12.0, None]
+    # A half-precision gradient of 2 ** -30 is 0; its multiple is not.
+    loss = (a.half() * torch.tensor(2.0**-20, dtype=torch.float16)).float() * 2.0**-10
+    assert gradients_by_autograd(loss, [a]) == [0.0]
+    assert gradients_by_autograd(loss, [a], loss_scale=2.0**20) == [2.0**-30]
+    assert a.grad is None
+
+
+def test_a_loss_with_known_gradients_brings_them_scaled_and_added_up():
+    a, b, c = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
+    value = torch.tensor(7.0, requires_grad=True)
+    loss = with_gradients(value * 1, [a, b, c], [torch.tensor([1.0, 2.0]), None, torch.tensor([3.0, 4.0])])
+    assert loss.item() == 7.0
+    (loss * 0.5).backward()
+    assert value.grad is None, "the graph of the value is not walked again"
+    with_gradients(value, [a], [torch.tensor([10.0, 10.0])]).backward()
+    assert a.grad.tolist() == [10.5, 11.0]
+    assert b.grad is None
+    assert c.grad.tolist() == [1.5, 2.0]
 
 
 @pytest.mark.parametrize("name", ["supervised", "combined"])

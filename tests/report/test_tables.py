@@ -86,14 +86,14 @@ def test_the_control_is_called_one(tmp_path):
     )
 
 
-def test_tasks_stand_together_and_an_undefined_score_is_a_dash(tmp_path):
+def test_tasks_stand_together_and_an_undefined_score_is_a_dash_or_says_why(tmp_path):
     grades = {"n": 200, "majority": 0.4, "accuracy": {"value": 0.7, "low": 0.6, "high": 0.8}}
     grades |= {"quadratic_kappa": {"value": 0.75, "low": None, "high": None}, "auroc": None}
     runs = [run_with(tmp_path / name, {"dr": DR, "severity": grades}) for name in ("a", "b")]
     rows = results_table(runs)
     assert [(row.task, row.run) for row in rows] == [("dr", "a"), ("dr", "b"), ("severity", "a"), ("severity", "b")]
     severity = to_markdown(rows).splitlines()[4]
-    assert "| 70.0 [60.0, 80.0] | – | – | 0.750 |" in severity
+    assert "| 70.0 [60.0, 80.0] | one class only | – | 0.750 |" in severity
 
 
 @pytest.mark.parametrize("render", [to_text, to_markdown])

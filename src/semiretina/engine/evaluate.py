@@ -24,9 +24,10 @@ from semiretina.files import write_text
 from semiretina.losses.classification import classification_loss
 from semiretina.losses.reconstruction import squared_error
 from semiretina.models.network import Network
+from semiretina.records import Record
 from semiretina.scoring.intervals import Estimate
 from semiretina.scoring.scores import Scores, binary_scores, class_scores
-from semiretina.tasks import Task
+from semiretina.tasks import Targets, Task, classes_of, count_derived
 
 Floats = npt.NDArray[np.float32]
 
@@ -68,11 +69,22 @@ def reconstruct_rows(network: Network, pixels: Pixels, rows: Rows, batch: int) -
 
 
 def probabilities(task: Task, logits: Tensor, temperature: float = 1.0) -> Floats:
-    """[n, outputs]: a sigmoid each, or a softmax over classes, of logits / temperature."""
+    """[n, outputs]: a sigmoid each, or probabilities of classes or grades that sum to 1, of logits / temperature.
+
+    P(grade = k) is P(grade > k - 1) - P(grade > k), where P(grade > k) is the least of the sigmoids of the questions 0
+    to k: an eye that is not above a grade is not above a later one either.
+    """
     # In double: torch's float kernels round a tensor's tail otherwise than its body, so that a photograph's last bit
     # would depend on its place in the batch.
     scaled = logits.double() / temperature
-    values = scaled.sigmoid() if task.kind == "binary" else scaled.softmax(dim=1)
+    if task.kind == "classes":
+        values = scaled.softmax(dim=1)
+    elif task.kind == "binary":
+        values = scaled.sigmoid()
+    else:
+        above = scaled.sigmoid().cummin(dim=1).values
+        ends = above.new_ones(len(above), 1)
+        values = torch.cat([ends, above], dim=1) - torch.cat([above, 0 * ends], dim=1)
     return np.asarray(values.numpy(), np.float32)
 
 
@@ -81,14 +93,11 @@ def quick_scores(task: Task, logits: Tensor, targets: Tensor, threshold: float) 
     values = probabilities(task, logits)
     known_targets = targets.cpu().numpy()
     loss = float(classification_loss(logits, targets.cpu()))
-    if task.kind == "classes":
-        known = known_targets >= 0
-        accuracy = _mean(values[known].argmax(axis=1) == known_targets[known])
-        curves = [
-            _auroc(known_targets[known] == k, values[known, k])
-            for k in range(values.shape[1])
-            if (known_targets == k).any()
-        ]
+    if task.kind != "binary":
+        classes = classes_of(task, known_targets)
+        known = classes >= 0
+        accuracy = _mean(values[known].argmax(axis=1) == classes[known])
+        curves = [_auroc(classes[known] == k, values[known, k]) for k in range(values.shape[1]) if (classes == k).any()]
         return {"loss": loss, "accuracy": accuracy, "auroc": _nanmean(curves)}
     accuracies, curves = [], []
     for output in range(values.shape[1]):
@@ -103,25 +112,31 @@ def full_scores(
     tasks: Mapping[str, Task],
     values: Mapping[str, Floats],
     targets: Mapping[str, Tensor],
+    records: Sequence[Record],
     groups: Sequence[str],
     threshold: float,
 ) -> dict[str, Any]:
     """The scores of `result.json`, with intervals that respect groups.
 
-    Keys are the tasks, or `task.output` for a task of several outputs.
+    Keys are the tasks, or `task.output` for a task of several outputs. `derived` counts, among the n labels of an
+    output, those that follow from the grade's definition (`tasks.IMPLIED_LESIONS`).
     """
     scores: dict[str, Any] = {}
     for name, task in tasks.items():
         known_targets, names = targets[name].cpu().numpy(), np.array(groups)
-        if task.kind == "classes":
-            known = known_targets >= 0
-            scores[name] = _as_json(class_scores(known_targets[known], values[name][known], names[known]))
+        if task.kind != "binary":
+            classes = classes_of(task, known_targets)
+            known = classes >= 0
+            scores[name] = _as_json(class_scores(classes[known], values[name][known], names[known]))
             continue
+        derived = count_derived(task, records)
         for number, output in enumerate(task.outputs):
             known = ~np.isnan(known_targets[:, number])
             key = name if len(task.outputs) == 1 else f"{name}.{output}"
             labels = known_targets[known, number].astype(np.int64)
             scores[key] = _as_json(binary_scores(labels, values[name][known, number], names[known], threshold))
+            if derived:
+                scores[key]["derived"] = derived[output]
     return scores
 
 
@@ -138,20 +153,22 @@ def write_predictions(
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "patient", "site", "task", "output", "label", "probability"])
     for name, task in tasks.items():
-        known_targets = targets[name].cpu().numpy()
+        labels = _labels(task, targets[name].cpu().numpy())
         for number, row in enumerate(rows):
             record = split.records[row]
             for place, output in enumerate(task.outputs):
-                label = _label(task, known_targets[number], place)
+                label = labels[number][place]
                 probability = f"{values[name][number, place]:.9g}"
                 writer.writerow([record.path, record.patient, record.site, name, output, label, probability])
     write_text(file, text.getvalue())
 
 
-def _label(task: Task, target: Any, output: int) -> str:
-    if task.kind == "classes":
-        return "" if target < 0 else str(int(target == output))
-    return "" if np.isnan(target[output]) else str(int(target[output]))
+def _labels(task: Task, targets: Targets) -> list[list[str]]:
+    """[n][outputs] "1", "0", or "" where unknown."""
+    if task.kind == "binary":
+        return [["" if np.isnan(value) else str(int(value)) for value in row] for row in targets]
+    places = range(len(task.outputs))
+    return [["" if right < 0 else str(int(right == place)) for place in places] for right in classes_of(task, targets)]
 
 
 def _as_json(scores: Scores) -> dict[str, Any]:

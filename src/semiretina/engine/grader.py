@@ -1,6 +1,7 @@
 """A grader: what a run hands over. Weights, tasks, how a photograph is read, and where the threshold lies."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from semiretina.data.augment import to_float
 from semiretina.data.image import read_photograph
 from semiretina.engine import checkpoint
 from semiretina.engine.evaluate import Floats, infer, probabilities
-from semiretina.errors import BadData, MissingInput
+from semiretina.errors import BadConfig, BadData, MissingInput
 from semiretina.models import build_network
 from semiretina.models.network import Network
 from semiretina.records import SCALES
-from semiretina.tasks import TASKS, Task
+from semiretina.tasks import Task, make_task
 
 SCHEMA = 1
 
@@ -102,9 +103,10 @@ def load_grader(run: Path, device: torch.device | None = None, batch: int = 32) 
 
 
 def task_of(name: str, outputs: Sequence[str]) -> Task:
-    """The task with these outputs: `severity` finds its scale by their number."""
-    for scale in SCALES:
-        task = TASKS[name](scale)
-        if task.outputs == tuple(outputs):
-            return task
+    """The task with these outputs: a severity that names no scale finds it by their number."""
+    with suppress(BadConfig):
+        for scale in SCALES:
+            task = make_task(name, scale)
+            if task.outputs == tuple(outputs):
+                return task
     raise BadData(f"grader: task '{name}' with the outputs {', '.join(outputs)} is unknown to this version")

@@ -23,8 +23,9 @@ from semiretina.tasks import Task, make_tasks
 def rescore(run: Path, what: Path | str) -> dict[str, Any]:
     """The scores of a run's grader on its own split ("val" or "test") or on a manifest, as in `result.json`.
 
-    Tasks that the records do not carry are left out; photographs that cannot be read are counted. Those of another
-    manifest that the run used in training or selection are counted as `seen`: scores on them are too good.
+    Tasks that the records do not carry are left out; photographs that are ungradable by the manifest or cannot be read
+    are counted and not scored. Those of another manifest that the run used in training or selection are counted as
+    `seen`: scores on them are too good.
 
     Raises MissingInput where there is no finished run, BadConfig for another split, Refused for another grading scale.
     """
@@ -32,13 +33,16 @@ def rescore(run: Path, what: Path | str) -> dict[str, Any]:
         raise BadConfig(f"split {what}: known are val and test")
     config = RunFolder(run).read_config()
     grader, split = load_grader(run, batch=config.engine.eval_batch), read_split(run / "split.csv")
-    own = split.rows(what) if isinstance(what, str) else np.empty(0, np.int64)
     if isinstance(what, Path):
-        records = regrade(read_manifest(what), config.data.regrade)
+        stated = regrade(read_manifest(what), config.data.regrade)
     else:
-        records = [split.records[row] for row in own]
-    if not records:
+        stated = [split.records[row] for row in split.rows(what)]
+    if not stated:
         raise BadData(f"{run}: no photograph of its split has the role {what}; name another")
+    gradable = [number for number, record in enumerate(stated) if record.quality != "ungradable"]
+    records = [stated[number] for number in gradable]
+    if not records:
+        raise BadData(f"{what}: all of its {len(stated)} photographs are marked ungradable; name others")
     tasks = _carried(grader.tasks, records)
     values: dict[str, list[Any]] = {name: [] for name in tasks}
     scored: list[int] = []
@@ -63,15 +67,17 @@ def rescore(run: Path, what: Path | str) -> dict[str, Any]:
         used = {split.sha256[row] for row in split.rows("train", "val", "unlabeled", "unlabeled-val")}
         seen = sum(picture in used for picture in pictures)
     else:
+        own = split.rows(what)[gradable]
         groups, seen = [split.groups[own[number]] for number in scored], 0
     targets = {name: torch.from_numpy(task.targets(kept)) for name, task in tasks.items()}
     stacked = {name: np.stack(rows) for name, rows in values.items()}
     return {
         "data": str(what),
-        "photographs": len(records),
+        "photographs": len(stated),
+        "ungradable": len(stated) - len(records),
         "unreadable": len(records) - len(kept),
         "seen": seen,
-        "scores": finite(full_scores(tasks, stacked, targets, groups, grader.threshold)),
+        "scores": finite(full_scores(tasks, stacked, targets, kept, groups, grader.threshold)),
     }
 
 

@@ -9,6 +9,7 @@
 | `grader.safetensors`, `grader.json` | what is handed over: see `engine.grader` |
 | `predictions-val.csv`, `predictions-test.csv` | `path,patient,site,task,output,label,probability` |
 | `samples/` | originals and reconstructions that a report shows |
+| `survival.json` | which lesions survive reconstruction: see `engine.survival` |
 | `result.json`, `environment.json` | the scores; versions and hardware |
 """
 
@@ -23,7 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from semiretina.config import Config, load_config
-from semiretina.errors import CannotWrite, MissingInput, Refused, writing
+from semiretina.errors import Busy, CannotWrite, MissingInput, Refused, writing
 from semiretina.files import read_text, write_text
 from semiretina.toml_text import dump_toml
 
@@ -40,6 +41,7 @@ class RunFolder:
         self.split_sum = path / "split.sha256"
         self.log, self.result, self.environment = path / "log.jsonl", path / "result.json", path / "environment.json"
         self.checkpoints, self.samples, self.grader = path / "checkpoints", path / "samples", path / "grader"
+        self.survival = path / "survival.json"
 
     def predictions(self, role: str) -> Path:
         """The predictions of a role, `val` or `test`."""
@@ -49,7 +51,7 @@ class RunFolder:
     def claimed(self, config: Config) -> Iterator[None]:
         """Holds the folder for this process and this configuration.
 
-        Raises Refused when another process holds it or when it belongs to another configuration (the differing keys
+        Raises Busy when another process holds it, Refused when it belongs to another configuration (the differing keys
         are named), and CannotWrite when it cannot be made.
         """
         try:
@@ -57,7 +59,7 @@ class RunFolder:
             lock = FileLock(self.path / ".lock")
             lock.acquire(timeout=0)
         except Timeout:
-            raise Refused(
+            raise Busy(
                 f"{self.path}: another process is training in this run folder; wait for it or choose another --out"
             ) from None
         except (FileExistsError, NotADirectoryError, PermissionError) as error:

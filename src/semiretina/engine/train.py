@@ -94,6 +94,7 @@ def train_stage(phase: Phase, stage: Stage, method: Method, position: Position, 
                     rate = learning_rate(stage.optimizer, at.fraction)
                     for group in optimizer.param_groups:
                         group["lr"] = rate
+                    learned = False
                     for step in update:
                         batch = next(batches)
                         weight = share(step, batch, place) / len(update)
@@ -106,11 +107,12 @@ def train_stage(phase: Phase, stage: Stage, method: Method, position: Position, 
                         loss = logs["loss"]
                         if loss.requires_grad:
                             scaler.scale(loss * weight).backward()
+                            learned = True
                         log.step(at.step, logs, rate)
                         check_finite(log.losses[-1], batch, phase, at)
                         at = at.next_step()
                         advance(note=f"epoch {epoch + 1}/{len(plan)}, loss {log.losses[-1]:.4g}")
-                    if loss.requires_grad:
+                    if learned:
                         move(optimizer, scaler, stage.optimizer.clip)
                         method.after_step(at)
                     position.labeled_updates += sees_labels(update)

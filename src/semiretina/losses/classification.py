@@ -1,4 +1,10 @@
-"""Classification losses, from logits; unknown targets are masked out."""
+"""Classification losses, from logits; unknown targets are masked out.
+
+An ordinal choice among K grades is K - 1 questions "is the grade above k?", y_k = 1[grade > k], each with a logit of
+its own and the binary cross-entropy: extended binary classification (Li, Lin, NIPS 2006; in a network Niu et al., CVPR
+2016). The answers may contradict each other. Cao et al. (Pattern Recognition Letters 2020; 140:325) rule that out by
+weights that all questions share; here it is settled where probabilities are made (`engine.evaluate.probabilities`).
+"""
 
 from torch import Tensor
 from torch.nn import functional
@@ -27,8 +33,13 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return total / max(1, int(known.sum()))
 
 
+def has_known(targets: Tensor) -> bool:
+    """Whether a target is known at all: without one there is no loss."""
+    return bool((~targets.isnan() if targets.is_floating_point() else targets >= 0).any())
+
+
 def classification_loss(logits: Tensor, targets: Tensor, alpha: float = 1.0) -> Tensor:
-    """The loss that fits the targets: float ones are independent yes-or-no outputs, whole ones classes (no alpha)."""
+    """The loss that fits the targets: float ones are yes or no for each logit, whole ones classes (no alpha)."""
     if targets.is_floating_point():
         return binary_cross_entropy(logits, targets, alpha)
     return cross_entropy(logits, targets)

@@ -86,7 +86,8 @@ def _of_all_processes(values: Tensor) -> Tensor:
 def fit_head(features: Floats, targets: Floats, outputs: int, C: float) -> tuple[Floats, Floats]:
     """Weight [outputs, features] and bias [outputs] of a linear head, in the features' own units.
 
-    `targets` [n, outputs] with NaN where unknown (a sigmoid each), or [n] with -1 where unknown (one softmax).
+    `targets` [n, outputs] with NaN where unknown (a sigmoid each), or [n] with -1 where unknown (one softmax). An
+    output of which every known target is the same always says that one; one without any stays undecided.
     """
     mean, std = features.mean(axis=0), features.std(axis=0) + 1e-8
     scaled = (features - mean) / std
@@ -96,7 +97,7 @@ def fit_head(features: Floats, targets: Floats, outputs: int, C: float) -> tuple
             known = ~np.isnan(targets[:, output])
             labels = targets[known, output]
             if len(np.unique(labels)) < 2:
-                bias[output] = -NEVER if labels.any() else NEVER
+                bias[output] = 0.0 if not len(labels) else -NEVER if labels.any() else NEVER
                 continue
             model = LogisticRegression(C=C, max_iter=2000).fit(scaled[known], labels)
             weight[output], bias[output] = model.coef_[0], model.intercept_[0]

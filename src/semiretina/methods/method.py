@@ -1,15 +1,15 @@
 """What a method is: a network with an objective around it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from semiretina.batch import Batch, Photographs, Progress, StreamKind
 from semiretina.errors import BadConfig
-from semiretina.losses.classification import classification_loss
+from semiretina.losses.classification import classification_loss, has_known
 from semiretina.models.network import Network
 
 GRADIENT_NORMS_EVERY = 50  # labelled updates
@@ -55,9 +55,18 @@ class Method(nn.Module, ABC):
 def classification_losses(
     network: Network, features: Tensor, targets: Mapping[str, Tensor], alpha: float | Mapping[str, float]
 ) -> dict[str, Tensor]:
-    """One loss for each task of the batch, from the encoder's features."""
-    logits = network.classify(features)
-    return {task: classification_loss(logits[task], targets[task], by_task(alpha, task)) for task in targets}
+    """One loss for each task that has a known target in the batch, from the encoder's features.
+
+    A task without one is absent, so that its head keeps `grad = None`. A loss is the mean over the known targets of
+    this batch, few or many: over accumulated batches and several processes, their means are averaged by photographs.
+    """
+    logits, present = network.classify(features), [task for task in targets if has_known(targets[task])]
+    return {task: classification_loss(logits[task], targets[task], by_task(alpha, task)) for task in present}
+
+
+def weighted_sum(losses: Mapping[str, Tensor], weights: float | Mapping[str, float], features: Tensor) -> Tensor:
+    """Sum over tasks of weight_task L_task; without any, a zero that still hangs on the features."""
+    return sum((by_task(weights, task) * loss for task, loss in losses.items()), features[:0].sum())
 
 
 def by_task(value: float | Mapping[str, float], task: str) -> float:
@@ -74,13 +83,50 @@ def check_tasks(value: float | Mapping[str, float], network: Network, name: str)
             )
 
 
-def gradient_norm(loss: Tensor, encoder: nn.Module) -> Tensor:
-    """||d loss / d E|| over the encoder's parameters; the graph stays for the backward pass."""
-    parameters = [p for p in encoder.parameters() if p.requires_grad]
-    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    norms = [gradient.detach().float().norm() for gradient in gradients if gradient is not None]
-    total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+def gradients(loss: Tensor, parameters: Sequence[nn.Parameter], loss_scale: float = 1.0) -> list[Tensor | None]:
+    """d loss / d p of each parameter, None where the loss does not reach it; the graph stays for a further pass.
+
+    Taken of the loss times `loss_scale`, which is divided out again, so that half-precision gradients do not underflow.
+    """
+    # A backward pass runs in the precisions of its forward pass; torch advises against autocast around it.
+    with torch.autocast(loss.device.type, enabled=False):
+        found = torch.autograd.grad(loss * loss_scale, parameters, retain_graph=True, allow_unused=True)
+    return [None if gradient is None else gradient.float() / loss_scale for gradient in found]
+
+
+def norm_of(gradients: Sequence[Tensor | None]) -> Tensor:
+    """The Euclidean norm of all of them together; 0 without any."""
+    norms = [gradient.norm() for gradient in gradients if gradient is not None]
+    total: Tensor = torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
     return total
+
+
+def gradient_norm(loss: Tensor, encoder: nn.Module, loss_scale: float = 1.0) -> Tensor:
+    """||d loss / d E|| over the encoder's parameters; the graph stays for the backward pass."""
+    return norm_of(gradients(loss, [p for p in encoder.parameters() if p.requires_grad], loss_scale))
+
+
+def with_gradients(value: Tensor, parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None]) -> Tensor:
+    """A scalar of this value whose gradient is already known; where that is None, a parameter keeps `grad = None`.
+
+    Its backward pass costs nothing, and reaches the parameters as any other does: accumulated, scaled, averaged over
+    processes.
+    """
+    reached = [(p, gradient) for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
+    # Detached, or the backward pass would walk through the value's graph once more.
+    loss: Tensor = _Known.apply(value.detach(), [gradient for _, gradient in reached], *(p for p, _ in reached))
+    return loss
+
+
+class _Known(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, gradients: list[Tensor], *parameters: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, None, *(upstream * gradient for gradient in ctx.gradients))
 
 
 def side(photographs: Photographs | None) -> Photographs:

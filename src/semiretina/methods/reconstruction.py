@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from semiretina.batch import Batch, Progress
-from semiretina.losses.reconstruction import Reduction, squared_error
+from semiretina.losses.reconstruction import Reduction, check_reconstruction, reconstruction_loss
 from semiretina.methods.method import Method, side
 from semiretina.models.network import Network
 
@@ -14,13 +14,16 @@ class Reconstruction(Method):
     stream = "unlabeled"
     reconstructs = True
 
-    def __init__(self, network: Network, *, reduction: Reduction = "mean") -> None:
-        """`reduction`: what equation 1's n counts; see `losses.reconstruction.squared_error`."""
+    def __init__(self, network: Network, *, reconstruction: str = "mse", reduction: Reduction = "mean") -> None:
+        """`reconstruction`: a name in `losses.reconstruction`; `reduction`: what equation 1's n counts, see there."""
         super().__init__(network)
+        check_reconstruction(reconstruction, reduction)
+        self.reconstruction = reconstruction
         self.reduction: Reduction = reduction
 
     def forward(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """The reconstruction loss of the unlabelled side."""
         images = side(batch.unlabeled).views["weak"]
-        loss = squared_error(self.network.decode(self.network.encode(images)), images, self.reduction)
+        decoded = self.network.decode(self.network.encode(images))
+        loss = reconstruction_loss(decoded, images, self.reconstruction, self.reduction)
         return {"loss": loss, "loss_ae": loss.detach()}

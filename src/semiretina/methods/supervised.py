@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from semiretina.batch import Batch, Progress
-from semiretina.methods.method import Method, by_task, check_tasks, classification_losses, side
+from semiretina.methods.method import Method, check_tasks, classification_losses, side, weighted_sum
 from semiretina.models.network import Network
 
 
@@ -26,5 +26,5 @@ class Supervised(Method):
         labeled = side(batch.labeled)
         features = self.network.encode(labeled.views["weak"])
         losses = classification_losses(self.network, features, labeled.targets, self.alpha)
-        loss = sum((by_task(self.lambda_cl, task) * value for task, value in losses.items()), features.new_zeros(()))
+        loss = weighted_sum(losses, self.lambda_cl, features)
         return {"loss": loss, **{f"loss_{task}": value.detach() for task, value in losses.items()}}

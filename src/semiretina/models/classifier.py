@@ -23,6 +23,7 @@ class Classifier(nn.Module):
     The trunk has `hidden` units, in the paper four. With `activation = "relu"`, as figure 2 draws it, a unit that dies
     is lost for good, and with four of them that happens; "linear" has no such trap. `hidden = 0` leaves the trunk
     away, so that the heads read the pooled features. `dropout` is the share of pooled features that training drops.
+    `outputs` is the number of each head's logits: of K grades K, or K - 1 where they are learned in their order.
     """
 
     def __init__(
@@ -44,6 +45,6 @@ class Classifier(nn.Module):
         self.heads = nn.ModuleDict({task: nn.Linear(hidden or channels, number) for task, number in outputs.items()})
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
-        """The encoder's map [n, c, h, w] -> task -> logits [n, outputs]."""
+        """The encoder's map [n, c, h, w] -> task -> logits [n, outputs[task]]."""
         shared = self.trunk(self.dropout(pool(features)))
         return {task: head(shared) for task, head in self.heads.items()}

@@ -8,6 +8,7 @@ from typing import Any
 
 from semiretina import __version__
 from semiretina.files import read_text, write_text
+from semiretina.report.balance_panel import balance_panels
 from semiretina.report.figures import Picture, styles
 from semiretina.report.panels import (
     Confusion,
@@ -21,7 +22,9 @@ from semiretina.report.panels import (
     validation_panels,
 )
 from semiretina.report.runs import Run, check_complete, read_runs
+from semiretina.report.survival import survival_tables
 from semiretina.report.tables import NOT_ABOVE, Cell, Row, Score, cells, list_title, percent, rows_of, score
+from semiretina.report.template import render
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,6 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     Runs that were tested on different photographs are shown under a warning and in separate comparisons. Raises
     MissingInput that names the files which unfinished runs lack, BadData for a broken one, CannotWrite.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  (slow to import)
-
     read = read_runs(runs)
     check_complete(read)
     epochs = {run.label: run.epochs() for run in read}
@@ -62,23 +63,21 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
         )
         for number, sha in enumerate(lists)
     ]
-    environment = Environment(
-        loader=PackageLoader("semiretina.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html").render(
-        runs=read,
-        facts=_facts(read),
-        comparisons=comparisons,
-        styles=look,
-        schedules=schedule_panels(read, epochs),
-        grids=sample_grids(read, epochs),
-        settings=[_settings(run) for run in read],
-        not_above=NOT_ABOVE,
-        version=__version__,
+    page = render(
+        "report.html",
+        {
+            "runs": read,
+            "facts": _facts(read),
+            "comparisons": comparisons,
+            "styles": look,
+            "schedules": schedule_panels(read, epochs),
+            "balances": balance_panels(read, epochs),
+            "grids": sample_grids(read, epochs),
+            "survival": survival_tables(read),
+            "settings": [settings(run) for run in read],
+            "not_above": NOT_ABOVE,
+            "version": __version__,
+        },
     )
     file = out / "report.html"
     write_text(file, page)
@@ -140,6 +139,7 @@ def _facts(runs: Sequence[Run]) -> list[tuple[str, str]]:
         ("Labelled, for training", counted("train")),
         ("Labelled, for validation", counted("val")),
         ("Unlabelled", counted("unlabeled")),
+        ("Ungradable, left out", _shared([run.result.get("ungradable") or None for run in runs])),
         ("Tested on", counted("test")),
         ("Seed" if len({run.seed for run in runs}) == 1 else "Seeds", _shared([run.seed for run in runs])),
     ]
@@ -150,7 +150,8 @@ def _shared(values: Sequence[Any]) -> str:
     return ", ".join(dict.fromkeys(str(value) for value in values if value is not None))
 
 
-def _settings(run: Run) -> dict[str, Any]:
+def settings(run: Run) -> dict[str, Any]:
+    """What a page folds away of a run: its configuration, its environment and its test list."""
     environment: Mapping[str, Any] = run.environment()
     return {
         "run": run.label,

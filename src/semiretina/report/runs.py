@@ -43,13 +43,20 @@ class Run:
 
     def epochs(self) -> list[dict[str, Any]]:
         """The log's rows of epochs, in their order."""
+        return self._rows("epoch")
+
+    def steps(self) -> list[dict[str, Any]]:
+        """The log's rows of steps, in their order: not of every step, but of those at which something was measured."""
+        return self._rows("step")
+
+    def _rows(self, kind: str) -> list[dict[str, Any]]:
         rows = []
         for number, line in enumerate(read_text(self.folder.log).splitlines(), start=1):
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise BadData(f"{self.folder.log}: line {number} is not JSON ({error}); train the run again") from None
-            if row["kind"] == "epoch":
+            if row["kind"] == kind:
                 rows.append(row)
         return rows
 

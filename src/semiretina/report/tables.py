@@ -41,6 +41,7 @@ class Row:
     selected_epoch: int | None
     trained_on: str
     test_list: str
+    derived: int | None = None  # of the n labels, those that follow from a grade's definition
 
     @property
     def above_majority(self) -> bool:
@@ -93,6 +94,7 @@ def _row(run: Run, task: str) -> Row:
         selected_epoch=result["selected_epoch"],
         trained_on=result["trained_on"],
         test_list=run.test_list,
+        derived=scores.get("derived"),
     )
 
 
@@ -130,14 +132,19 @@ def _accuracy(row: Row) -> Cell:
     return cell if row.above_majority or not cell.value else cell._replace(value=f"{cell.value}†")
 
 
+def _area(row: Row) -> Cell:
+    return Cell("one class only") if row.auroc.value is None and row.n else ratio(row.auroc)
+
+
 # title, cell. A column that is empty in every row is left out.
 COLUMNS: Sequence[tuple[str, Callable[[Row], Cell]]] = (
     ("run", lambda row: Cell(f"{row.run} ({CONTROL})" if row.control else row.run)),
     ("task", lambda row: Cell(row.task)),
     ("n", lambda row: Cell(str(row.n))),
+    ("derived labels", lambda row: _count(row.derived)),
     ("majority vote %", lambda row: percent(Score(row.majority))),
     ("accuracy %", _accuracy),
-    ("AUROC", lambda row: ratio(row.auroc)),
+    ("AUROC", _area),
     ("sensitivity %", lambda row: percent(row.sensitivity)),
     ("specificity %", lambda row: percent(row.specificity)),
     ("quadratic kappa", lambda row: ratio(row.quadratic_kappa)),
