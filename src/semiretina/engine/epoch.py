@@ -22,6 +22,8 @@ from semiretina.models.network import Network
 from semiretina.tasks import Task
 
 STEP_ROWS_EVERY = 20
+# An adaptive lambda knows its norms at every labelled update; past these many updates it gets a tenth of the rows.
+NORM_ROWS_UP_TO, NORM_ROWS_EVERY = 1000, 10
 
 
 @dataclass
@@ -68,12 +70,14 @@ class EpochLog:
     def __init__(self, phase: Phase, at: Progress) -> None:
         self.phase = phase
         self.facts = {"phase": phase.name, "stage": at.stage, "epoch": at.epoch}
+        self.norm_rows_every = 1 if at.labeled_updates < NORM_ROWS_UP_TO else NORM_ROWS_EVERY
+        self.norms = 0  # steps of this epoch that have them
         self.losses: list[float] = []
         self.losses_cl: list[float | None] = []  # what figure 3 colours: the classifier's loss, None without labels
         self.sums: dict[str, list[float]] = {}
 
     def step(self, number: int, logs: Mapping[str, Tensor], rate: float) -> None:
-        """Notes one step; a row now and then, and whenever gradient norms were taken."""
+        """Notes one step; a row now and then, and when gradient norms were taken."""
         # One transfer for all of them: each `item()` would make a GPU wait.
         stacked = torch.stack([value.detach().float() for value in logs.values()]).tolist()
         values = dict(zip(logs, stacked, strict=True))
@@ -82,7 +86,11 @@ class EpochLog:
         self.losses_cl.append(sum(classification) if classification else None)
         for name, value in values.items():
             self.sums.setdefault(name, []).append(value)
-        if self.phase.place.first and (number % STEP_ROWS_EVERY == 0 or "grad_norm_ae" in values):
+        shown = number % STEP_ROWS_EVERY == 0
+        if "grad_norm_ae" in values:
+            shown = shown or self.norms % self.norm_rows_every == 0
+            self.norms += 1
+        if self.phase.place.first and shown:
             self.phase.run.append({"kind": "step", **self.facts, "step": number, **values, "lr": rate})
 
     @property
