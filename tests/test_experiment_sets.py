@@ -10,9 +10,11 @@ from PIL import Image
 
 import semiretina
 from semiretina.data.augment import to_float
+from semiretina.data.sources.synthetic import records as synthetic_records
 from semiretina.data.split import read_split
 from semiretina.errors import BadConfig
 from semiretina.methods import METHODS
+from semiretina.records import write_manifest
 
 
 def epochs(run):
@@ -137,3 +139,15 @@ def test_an_unopened_test_set_is_never_looked_at(make_config, make_stage, tmp_pa
 def test_an_unopened_test_set_excludes_what_would_open_it(make_config, make_stage, tmp_path, key, value):
     with pytest.raises(BadConfig, match=f"{key}: .*open_test = false"):
         semiretina.train(make_config(make_stage("supervised"), open_test=False, **{key: value}), tmp_path)
+
+
+def test_lesions_that_survive_reconstruction_are_written_where_there_are_masks(make_config, make_stage, tmp_path):
+    drawn = tmp_path / "drawn"
+    drawn.mkdir()
+    records = synthetic_records(drawn, photographs=24, unlabeled=0, size=64, difficulty="easy", masks=True)
+    write_manifest(records, tmp_path / "manifest.csv")
+    stages = [make_stage("reconstruction", epochs=1), make_stage("supervised", epochs=1)]
+    data = {"manifest": str(tmp_path / "manifest.csv"), "cache": str(tmp_path / "cache"), "test": 0.5}
+    semiretina.train(make_config(*stages, data=data), tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "survival.json").read_text())
+    assert found["photographs"]

@@ -29,6 +29,7 @@ from semiretina.engine.optimizers import learning_rate, make_optimizer, move
 from semiretina.engine.plan import StagePlan, sees_labels, steps_of
 from semiretina.engine.run_folder import RunFolder
 from semiretina.engine.samples import write_samples
+from semiretina.engine.survival import write_survival
 from semiretina.errors import BadConfig, BadData, MissingInput, NonFiniteLoss
 from semiretina.methods import Method
 from semiretina.models.network import Network
@@ -57,6 +58,7 @@ def train_phase(phase: Phase, network: Network, position: Position, tensors: Map
             # Now, while the decoder fits the encoder: the next stage moves the one without the other.
             batch, role = phase.config.engine.eval_batch, phase.last_role
             write_samples(phase.run.samples, phase.split, role, phase.pixels, network, batch, decode=True)
+            write_survival(phase.run.survival, phase.split, role, phase.pixels, network, batch)
             position.reconstruction = held_out_reconstruction(phase, network, role)
     if phase.select:
         best, _ = checkpoint.load(phase.run.checkpoints / "best")

@@ -58,7 +58,8 @@ class Combined(Method):
         `lambda_cl`: one lambda for each classifier loss. "fixed": equation 3 as it stands. "eq4" and "gradnorm": where
         the weights start. "balanced", L = sum lambda_task L_task + mu L_ae: the tasks among each other, while the
         reconstruction pulls the encoder `rho` times as strongly as they do together. `asymmetry` and `weight_rate`: of
-        "gradnorm". All are defined in docs/gradnorm.md. `alpha`: equation 2. `reconstruction`: its loss, by name; `reduction`: equation 1's n.
+        "gradnorm". All are defined in docs/gradnorm.md. `alpha`: equation 2. `reconstruction`: its loss, by name;
+        `reduction`: equation 1's n.
         """
         super().__init__(network)
         self.lambda_cl = 1.0 if lambda_cl is None else lambda_cl
@@ -139,6 +140,8 @@ class Combined(Method):
         for term in losses or ():
             classifier = _plus(classifier, found[term])
         loss = with_gradients(value, parameters, _plus(classifier, found["ae"]))
+        if losses is None:
+            return {"loss": loss}
         norms = _norms(norm_of(found["ae"][: len(encoder)]), norm_of(classifier[: len(encoder)]))
         return {"loss": loss, **balance.logs(), **norms}
 
