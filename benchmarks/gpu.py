@@ -40,7 +40,7 @@ def correctness(device: torch.device) -> None:
         after = []
         for place in (torch.device("cpu"), device):
             torch.manual_seed(0)
-            method = Combined(build_network(name, {"dr": 1}, size, params).to(place))
+            method = Combined(build_network(name, {"dr": 1}, size, params).to(place), lambda_cl=1.0)
             optimizer = torch.optim.SGD(method.parameters(), lr=1e-2, momentum=0.9)
             for step in range(3):
                 method(batch_of(8, size, place, labeled=step != 1), AT)["loss"].backward()

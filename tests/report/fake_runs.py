@@ -19,11 +19,11 @@ labels = 40
 shuffle_labels = {shuffle}
 
 [model]
-name = "aecl1-small"
-{stages}"""
+name = "{model}"
+{weights}{stages}"""
 STAGE = """
 [[stages]]
-method = {{ name = "{method}" }}
+method = {{ name = "{method}"{more} }}
 epochs = {epochs}
 batch = 8
 optimizer = {{ name = "adam", lr = 0.001 }}
@@ -45,13 +45,23 @@ def make_run(
     size=64,
     decoder=True,
     photographs=80,
+    model="aecl1-small",
+    weights="",
+    combined="",
 ):
-    """One finished run folder; `strength` is the distance between the answers to the two classes."""
+    """One finished run folder; `strength` is the distance between the answers to the two classes.
+
+    `combined` are further parameters of a combined stage, as TOML.
+    """
     folder.mkdir(parents=True)
     draw = np.random.default_rng([seed, len(stages), int(100 * strength)])
-    written = "".join(STAGE.format(method=method, epochs=epochs) for method in stages)
+    more = {"combined": f", {combined}"} if combined else {}
+    written = "".join(STAGE.format(method=method, more=more.get(method, ""), epochs=epochs) for method in stages)
     named = ", ".join(f'"{task}"' for task in tasks)
-    config = CONFIG.format(seed=seed, tasks=named, shuffle=str(shuffle).lower(), stages=written)
+    file = f'weights = "{weights}"\n' if weights else ""
+    config = CONFIG.format(
+        seed=seed, tasks=named, shuffle=str(shuffle).lower(), model=model, weights=file, stages=written
+    )
     (folder / "config.toml").write_text(config)
     environment = {
         "semiretina": "0.1.0",

@@ -17,6 +17,7 @@ from semiretina.engine.distributed import Place
 from semiretina.engine.evaluate import infer_rows, quick_scores, reconstruct_rows
 from semiretina.engine.plan import Update, steps_of
 from semiretina.engine.run_folder import RunFolder
+from semiretina.errors import NonFiniteLoss
 from semiretina.methods import Method
 from semiretina.models.network import Network
 from semiretina.tasks import Task
@@ -148,6 +149,11 @@ def scores_of(phase: Phase, network: Network, role: str, method: Method) -> dict
     if method.stream != "unlabeled" and len(rows):
         index = torch.from_numpy(rows)
         logits = infer_rows(network, phase.pixels, rows, batch)
+        if not all(bool(torch.isfinite(values).all()) for values in logits.values()):
+            raise NonFiniteLoss(
+                f"{phase.run.path}: the network's answers to the {role} photographs became infinite or NaN in phase "
+                f"{phase.name}; lower optimizer.lr or set optimizer.clip; the last good checkpoint is kept"
+            )
         for name, task in phase.tasks.items():
             scores[name] = quick_scores(task, logits[name], phase.targets[name].cpu()[index], phase.config.threshold)
     return scores

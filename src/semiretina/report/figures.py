@@ -56,6 +56,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Trace:
+    """A value over the steps of a stage: at which part of which epoch (2.5: in the middle of the third), and what."""
+
+    label: str
+    epochs: Sequence[float]
+    values: Sequence[float]
+
+
+@dataclass(frozen=True)
 class Curve:
     """The answers behind a ROC curve, and (1 - specificity, sensitivity) at the threshold in use."""
 
@@ -125,7 +134,7 @@ def curve_panel(
         )
     axes.set(xlabel="epoch", ylabel=unit)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return Picture(_svg(figure), f"{title}, by epoch. At the last epoch: {'; '.join(last)}.", caption)
+    return Picture(svg_picture(figure), f"{title}, by epoch. At the last epoch: {'; '.join(last)}.", caption)
 
 
 def interval_panel(title: str, items: Sequence[tuple[str, Style, Score]], reference: Reference) -> Picture:
@@ -146,7 +155,7 @@ def interval_panel(title: str, items: Sequence[tuple[str, Style, Score]], refere
         axes.set_xlabel(f"dashed: {reference[0]} {reference[1]:.3f}", fontsize=8, color=FAINT)
     axes.set_yticks(range(len(items)), [_short(label) for label, _, _ in items])
     axes.set_ylim(len(items) - 0.5, -0.5)
-    return Picture(_svg(figure), f"{title} with 95 % intervals: {'; '.join(said)}.", "")
+    return Picture(svg_picture(figure), f"{title} with 95 % intervals: {'; '.join(said)}.", "")
 
 
 def roc_panel(title: str, curves: Sequence[Curve], said: Sequence[str]) -> Picture:
@@ -162,7 +171,7 @@ def roc_panel(title: str, curves: Sequence[Curve], said: Sequence[str]) -> Pictu
             axes.plot(*([x] for x in curve.point), "o", color=curve.style.color, markersize=7, markeredgecolor="white")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.set_aspect("equal")
-    return Picture(_svg(figure), f"{title}.", f"{'; '.join(said)}.")
+    return Picture(svg_picture(figure), f"{title}.", f"{'; '.join(said)}.")
 
 
 def schedule_panel(title: str, losses: Sequence[Sequence[float | None]], labeled: Sequence[Sequence[int]]) -> Picture:
@@ -197,7 +206,50 @@ def schedule_panel(title: str, losses: Sequence[Sequence[float | None]], labeled
     seen = sum(sum(row) for row in labeled)
     total = sum(len(row) for row in labeled)
     alt = f"Schedule of {title}: {seen} of {total} minibatches in {len(losses)} epochs were labelled."
-    return Picture(_svg(figure), alt, "")
+    return Picture(svg_picture(figure), alt, "")
+
+
+def trace_panel(title: str, parts: Sequence[tuple[str, Sequence[Trace]]], most: int = 300) -> Picture:
+    """Traces over steps in one axes for each of `parts` (what is measured, its traces), one under the other.
+
+    Of more than `most` points neighbours are drawn together: their median, and a band from the lowest to the highest.
+    Each axis is logarithmic as soon as its values, all positive, span more than a factor of five.
+    """
+    from matplotlib.ticker import LogLocator, MaxNLocator  # noqa: PLC0415
+
+    figure, axes = _panels(title, 1.8 * len(parts) + 0.6, len(parts))
+    axes[0].set_title(axes[0].get_title(), fontsize=10.5, color=INK, pad=22)  # above the legend
+    said = []
+    for place, (axis, (measured, traces)) in enumerate(zip(axes, parts, strict=True)):
+        for trace, (color, dash) in zip(traces, styles([t.label for t in traces]).values(), strict=True):
+            groups = np.array_split(np.arange(len(trace.values)), min(len(trace.values), most))
+            values, epochs = np.array(trace.values), np.array(trace.epochs)
+            middle = [np.median(values[group]) for group in groups]
+            x = [epochs[group].mean() for group in groups]
+            marker = "o" if len(groups) <= 30 else None
+            line = _dash(Style(color, dash))
+            axis.plot(x, middle, color=color, linestyle=line, linewidth=1.4, marker=marker, ms=3.5, label=trace.label)
+            if len(groups) < len(values):
+                low, high = ([f(values[group]) for group in groups] for f in (np.min, np.max))
+                axis.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
+            said.append(f"{trace.label} from {values.min():.3g} to {values.max():.3g}, at last {values[-1]:.3g}")
+        every = np.concatenate([trace.values for trace in traces])
+        if every.min() > 0 and every.max() > 5 * every.min():
+            axis.set_yscale("log")
+            if every.max() < 100 * every.min():
+                axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter("")
+        axis.set_ylabel(measured, fontsize=9)
+        # Above the axes, where no line can run below it.
+        axis.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8, frameon=False, handlelength=1.8, borderpad=0.1
+        )
+        if place < len(parts) - 1:
+            axis.tick_params(labelbottom=False)
+    axes[-1].set_xlabel("epoch")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return Picture(svg_picture(figure), f"{title}: {'; '.join(said)}.", "")
 
 
 def photograph(file: Path) -> str:
@@ -208,34 +260,43 @@ def photograph(file: Path) -> str:
     with Image.open(file) as image:
         image.thumbnail((PHOTOGRAPH, PHOTOGRAPH))
         image.convert("RGB").save(out, "JPEG", quality=92, subsampling=0)
-    return _uri(out.getvalue(), "image/jpeg")
+    return data_uri(out.getvalue(), "image/jpeg")
 
 
 def _panel(title: str, height: float = 3.0) -> "tuple[Figure, Axes]":
+    figure, [axes] = _panels(title, height, 1)
+    return figure, axes
+
+
+def _panels(title: str, height: float, count: int) -> "tuple[Figure, list[Axes]]":
+    """Axes one under the other, over the same x."""
     from matplotlib.figure import Figure  # noqa: PLC0415
     from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415
 
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)  # inches
     figure = Figure(figsize=(4.2, height), layout=layout, facecolor="white")
-    axes = figure.subplots()
-    axes.set_title(_short(title, 44), fontsize=10.5, color=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=INK, labelsize=9)
-    return figure, axes
+    made = list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
+    made[0].set_title(_short(title, 44), fontsize=10.5, color=INK)
+    for axes in made:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#e6e6e6", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.tick_params(colors=INK, labelsize=9)
+    return figure, made
 
 
-def _svg(figure: "Figure") -> str:
+def svg_picture(figure: "Figure") -> str:
+    """A drawing as a data URI; the same numbers give the same bytes."""
     from matplotlib import rc_context  # noqa: PLC0415
 
     out = io.BytesIO()
-    with rc_context({"svg.hashsalt": "semiretina"}):  # the same numbers give the same bytes
+    with rc_context({"svg.hashsalt": "semiretina"}):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return _uri(out.getvalue(), "image/svg+xml")
+    return data_uri(out.getvalue(), "image/svg+xml")
 
 
-def _uri(content: bytes, kind: str) -> str:
+def data_uri(content: bytes, kind: str) -> str:
+    """Content as text that stands in a page; `kind` is its MIME type."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 

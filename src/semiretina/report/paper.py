@@ -1,0 +1,108 @@
+"""The report of a reproduction: one self-contained page with every table and figure of the paper, ours beside theirs.
+
+What is not there yet, or cannot be there, is a marked hole that says why; no number ever stands under another name.
+"""
+
+from pathlib import Path
+
+from semiretina import __version__
+from semiretina.data.split import read_split
+from semiretina.files import write_text
+from semiretina.report.balance_panel import balance_panels
+from semiretina.report.cells import CELLS
+from semiretina.report.page import settings
+from semiretina.report.paper_claims import claims, paper_gains
+from semiretina.report.paper_figures import (
+    curve_figures,
+    lesion_figure,
+    network_figures,
+    reconstruction_figure,
+    schedule_figure,
+)
+from semiretina.report.paper_numbers import (
+    PAPER_PHOTOGRAPHS,
+    PAPER_SIZE,
+    PAPER_TEST,
+    baselines,
+    number,
+    pixels,
+    table_two,
+)
+from semiretina.report.paper_tables import networks, split_table, table_one
+from semiretina.report.study import Study, Trained, read_study
+from semiretina.report.template import render
+
+
+def write_paper_report(out: Path) -> Path:
+    """Writes `out`/report.html from `out`/study.json and its run folders, and returns its path.
+
+    A study that is not finished gives a page with holes. Raises MissingInput and BadData as `read_study`, CannotWrite.
+    """
+    study = read_study(out)
+    epochs = {run.label: run.epochs() for run in study.runs}
+    numbers = {name: number(name, t.runs, t.hole, t.note) for name, t in study.cells.items()}
+    combined = [t.runs[0] for t in study.cells.values() if t.cell.training == "AE-CL combined" and t.runs]
+    split = read_split(study.runs[0].folder.split) if study.runs else None
+    page = render(
+        "paper.html",
+        {
+            "study": study,
+            "facts": _facts(study),
+            "holes": [(t.cell.title, t.hole or _lacking(t)) for t in study.cells.values() if t.hole or t.note],
+            "test_lists": len({run.test_list for run in study.runs}),
+            "table_two": table_two(numbers),
+            "baselines": baselines(numbers),
+            "claims": claims({name: t.runs for name, t in study.cells.items()}, study.role),
+            "gains": paper_gains(),
+            "paper_test": PAPER_TEST,
+            "table_one": table_one(study),
+            "figures": [
+                lesion_figure(split),
+                network_figures(study),
+                schedule_figure(study, epochs),
+                reconstruction_figure(study, epochs),
+                *curve_figures(study),
+            ],
+            "balances": balance_panels(combined, epochs),
+            "split": split_table(split, study.runs[0]) if split else None,
+            "networks": networks(study),
+            "paper_pixels": pixels(PAPER_PHOTOGRAPHS, PAPER_SIZE),
+            "settings": [settings(run) for run in study.runs],
+            "version": __version__,
+        },
+    )
+    file = out / "report.html"
+    write_text(file, page)
+    return file
+
+
+def _lacking(trained: Trained) -> str:
+    reasons = "; ".join(trained.failed.values())
+    return f"{trained.note} ({reasons})" if reasons else trained.note
+
+
+def _facts(study: Study) -> list[tuple[str, str]]:
+    trained = study.cells.values()
+    wanted = len(CELLS) * study.seeds
+    points = [point for grid in study.grids for point in grid.points]
+    environments = [run.environment() for run in study.runs]
+
+    def versions(name: str) -> str:
+        return ", ".join(dict.fromkeys(str(e[name]) for e in environments if e.get(name)))
+
+    facts = [
+        ("Source", study.source),
+        ("Unlabelled too", ", ".join(entry.partition("=")[0] for entry in study.unlabeled)),
+        ("Preset", study.preset),
+        ("Extent", "quick: in small" if study.quick else "whole"),
+        ("Seeds", str(study.seeds or "")),
+        ("Trainings that stand", f"{len(study.runs)} of {wanted}" if wanted else str(len(study.runs))),
+        ("Diverged", str(sum(len(t.failed) for t in trained) or "")),
+        ("Cells without a number", f"{sum(bool(t.hole) for t in trained)} of {len(CELLS)}"),
+        (
+            "Points of the grid search",
+            f"{sum(p.accuracy is not None for p in points)} of {len(points)}" if points else "",
+        ),
+        *((name, versions(name)) for name in ("semiretina", "python", "torch", "device", "gpu")),
+    ]
+    return [(name, value) for name, value in facts if value]

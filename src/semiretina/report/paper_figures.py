@@ -1,0 +1,220 @@
+"""The paper's figures from the runs of a reproduction, each with a caption that says which reading it depends on."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from semiretina.data.image import UnreadablePhotograph, read_mask, read_photograph
+from semiretina.data.split import Split
+from semiretina.records import LESIONS, Record
+from semiretina.report.cells import CELLS
+from semiretina.report.figures import Line, Picture, Style, curve_panel, data_uri, styles
+from semiretina.report.network_figure import built, network_picture
+from semiretina.report.panels import Epochs, SampleGrid, sample_grids, schedule_panels
+from semiretina.report.paper_numbers import TASK, curves
+from semiretina.report.study import Study, Trained
+
+PHOTOGRAPH = 800  # side of figure 1, in pixels
+LESION_NAMES = {"MA": "microaneurysms", "HE": "haemorrhages", "EX": "hard exudates", "SE": "soft exudates"}
+# Outlines on orange: light colours, told apart by colour-blind readers too.
+LESION_COLORS = {"MA": "#56B4E9", "HE": "#F0E442", "EX": "#00E6A0", "SE": "#FFFFFF"}
+AUTOENCODERS = {"AECL1": "aecl1", "AERes18": "aeres18"}
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """A figure of the paper: its pictures, what is not drawn and why, and what it depends on, in words."""
+
+    number: str
+    title: str
+    reading: str
+    pictures: Sequence[Picture] = ()
+    holes: Sequence[str] = ()  # a sentence each
+    look: Mapping[str, Style] = field(default_factory=dict)  # of the lines, for a legend
+    legend: Sequence[tuple[str, str]] = ()  # (colour, words) of what is outlined
+    grids: Sequence[SampleGrid] = ()
+    wide: bool = False  # one picture as wide as the page
+
+
+def lesion_figure(split: Split | None) -> PaperFigure:
+    """Figure 1: the photograph with the most kinds of outlined lesions, else one of the highest grade."""
+    figure = PaperFigure(
+        "1",
+        "A photograph with its lesions",
+        "The abbreviations are IDRiD's: MA microaneurysms, HE haemorrhages, EX hard exudates, SE soft exudates; the "
+        "paper writes HE for two of them (reading 35).",
+    )
+    graded = [] if split is None else [r for r in split.records if r.grade is not None and r.quality != "ungradable"]
+    if not graded:
+        return replace(figure, holes=["No run has a labelled photograph yet."])
+    outlined = max(len(_masks(record)) for record in graded)
+    # `max` takes the first of equals, so the same split always shows the same photograph.
+    record = max(graded, key=lambda r: (len(_masks(r)), r.grade or 0))
+    try:
+        pixels, box = read_photograph(record.path, PHOTOGRAPH)
+        masks = {name: read_mask(file, box, PHOTOGRAPH) for name, file in _masks(record).items()}
+    except (OSError, UnreadablePhotograph) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return replace(figure, holes=[f"{record.path.name} or its masks cannot be read any more: {reason}."])
+    said = f"{record.path.name}, grade {record.grade} ({record.scale})"
+    if not outlined:
+        caption = f"{said}, a photograph of the highest grade: this data set has no outlines of lesions."
+        return replace(figure, pictures=[Picture(_jpeg(pixels), f"Photograph {said}.", caption)])
+    counted = {name: _outline(pixels, mask, LESION_COLORS[name]) for name, mask in masks.items()}
+    legend = [(LESION_COLORS[name], f"{name}, {LESION_NAMES[name]}: {number}") for name, number in counted.items()]
+    alt = f"Photograph {said}, outlined: {', '.join(f'{n} {LESION_NAMES[name]}' for name, n in counted.items())}."
+    return replace(figure, pictures=[Picture(_jpeg(pixels), alt, said)], legend=legend)
+
+
+def network_figures(study: Study) -> PaperFigure:
+    """Figure 2: both autoencoders, as the runs built them."""
+    pictures, holes = [], []
+    for title, start in AUTOENCODERS.items():
+        own = [t for name, t in study.cells.items() if name.startswith(start) and t.cell.training != "baseline"]
+        run = next((run for trained in own for run in trained.runs), None)
+        if run is None:
+            holes.append(f"{title}: {own[0].hole}.")
+        else:
+            pictures.append(network_picture(title, built(run.config)))
+    return PaperFigure(
+        "2",
+        "The networks as they were built",
+        "Channels@side² of every map after its halving or doubling. The paper draws AECL1 with eight levels, from "
+        "128@256² to 4096@2², at 512 pixels (reading 11); its decoder has no pooling, which cannot be undone (12); "
+        "kernels of two leave seams and stand in the preset paper alone (13). What AERes18's decoder reads, the "
+        "average-pooled features or the map before it, is not in the text (15), nor whether a ReLU follows the four "
+        "units (16).",
+        pictures,
+        holes,
+        wide=True,
+    )
+
+
+def schedule_figure(study: Study, epochs: Epochs) -> PaperFigure:
+    """Figure 3: the first seed of either combined training."""
+    own = [study.cells[f"{start}-combined"] for start in AUTOENCODERS.values()]
+    runs = [trained.runs[0] for trained in own if trained.runs]
+    return PaperFigure(
+        "3",
+        "The schedule of combined training",
+        "A row is an epoch, a column a minibatch. White: unlabelled. Coloured: labelled, by the classifier's loss; "
+        "grey: past the end. Minibatches of either kind are shuffled in proportion to the two sets (reading 27), so "
+        "with few labels few updates see one. The unlabelled set is split like the labelled one (3), which decides how "
+        "many minibatches an epoch has. The paper draws 80 epochs (28).",
+        schedule_panels(runs, epochs),
+        _holes(own),
+    )
+
+
+def reconstruction_figure(study: Study, epochs: Epochs) -> PaperFigure:
+    """Figure 4: the first seed of every training with a decoder."""
+    own = [t for name, t in study.cells.items() if name.startswith(tuple(AUTOENCODERS.values())) and _decodes(t)]
+    return PaperFigure(
+        "4",
+        "Originals beside reconstructions",
+        "Test photographs as the network sees them, cropped to the field of view (reading 8), and what each decoder "
+        "made of them when its own training ended. Seams with a period of 16 pixels come from kernels that do not "
+        "overlap, as in the preset paper (13); through AERes18's pooled bottleneck passes a photograph as 512 numbers "
+        "(15). A mean squared error (equation 1) is small without any small lesion in the picture (25).",
+        holes=_holes(own),
+        grids=sample_grids([trained.runs[0] for trained in own if trained.runs], epochs),
+    )
+
+
+def curve_figures(study: Study) -> list[PaperFigure]:
+    """Figures 5a, 5b, 6a and 6b."""
+    titles = {
+        "5a": "InceptionV3 and ResNet18, pretrained and not",
+        "5b": "Res18, pretrained and not",
+        "6a": "AECL1: three trainings",
+        "6b": "AERes18: three trainings",
+    }
+    return [_curve_figure(number, title, study) for number, title in titles.items()]
+
+
+def _curve_figure(number: str, title: str, study: Study) -> PaperFigure:
+    own = [study.cells[name] for name, cell in CELLS.items() if number in cell.figures]
+    look = styles([trained.cell.title for trained in own])
+    lines = []
+    for trained in own:
+        seeds = [[value / 100 for value in curve] for curve in curves(trained.runs, study.role)]
+        if any(seeds):
+            chosen = [run.result["selected_epoch"] if study.role == "val" else None for run in trained.runs]
+            kept = [(seed, at) for seed, at in zip(seeds, chosen, strict=True) if seed]
+            name = trained.cell.title
+            lines.append(Line(name, look[name], [seed for seed, _ in kept], [at for _, at in kept]))
+    drawn = {line.label: line.style for line in lines}
+    what = "test" if study.role == "test" else "validation"
+    votes = {
+        round(vote, 4)
+        for trained in own
+        for run in trained.runs
+        if (vote := run.result.get(study.role, {}).get(TASK, {}).get("majority")) is not None
+    }
+    reference = ("majority vote", votes.pop()) if len(votes) == 1 else None
+    paper = "; ".join(f"{t.cell.title} {t.cell.paper:g} ({t.cell.read_off})" for t in own)
+    panel = f"Figure {number}: accuracy on {what}"
+    pictures = []
+    if lines:
+        caption = f"The paper's, in %: {paper}."
+        drawing = curve_panel(panel, lines, "accuracy", logarithmic=False, reference=reference, caption=caption)
+        pictures.append(drawing)
+    return PaperFigure(number, title, _curve_reading(number, study), pictures, _holes(own), drawn)
+
+
+def _curve_reading(number: str, study: Study) -> str:
+    said = (
+        "The test set is looked at after every epoch, as in the paper; nothing may be chosen by it (reading 31)."
+        if study.role == "test"
+        else "Accuracy on validation photographs: the test set is looked at once, after the number of epochs is chosen "
+        "(reading 31); a dot marks that epoch."
+    )
+    said += " Photographs are evaluated as they are; the paper turned them at random even then, which is noise (9)."
+    if number.startswith("5"):
+        said += " The paper tabulates none of these; its numbers were read off its figure (33)."
+        if number == "5b":
+            said += (
+                " Only Res18, pretrained, is in table 2: it is the baseline of AERes18, whose decoder it leaves away."
+            )
+        return said
+    return (
+        f"{said} “AE then CL” is drawn from the first epoch of its classifier. The paper counts the autoencoder's 60 "
+        "epochs on the same axis: its flat beginning is an untrained classifier that always gives the larger class, "
+        "135 of 238 photographs, and no effect of pretraining (26)."
+        + (" The paper's own curves stem from two different lists of test photographs (4)." if number == "6a" else "")
+    )
+
+
+def _holes(own: Sequence[Trained]) -> list[str]:
+    return [f"{t.cell.title}: {t.hole or t.note}." for t in own if t.hole or t.note]
+
+
+def _decodes(trained: Trained) -> bool:
+    return trained.cell.training != "baseline"
+
+
+def _masks(record: Record) -> dict[str, Path]:
+    files = {name: getattr(record, f"mask_{name}") for name in LESIONS}
+    return {name: file for name, file in files.items() if file}
+
+
+def _outline(pixels: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], color: str) -> int:
+    """Draws a line around every lesion, a little outside, so that the smallest stay visible; how many there are."""
+    from scipy.ndimage import binary_dilation, label  # noqa: PLC0415
+
+    near, far = (binary_dilation(mask, iterations=steps) for steps in (2, 4))
+    pixels[far & ~near] = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+    return int(label(mask, np.ones((3, 3)))[1])
+
+
+def _jpeg(pixels: npt.NDArray[np.uint8]) -> str:
+    from PIL import Image  # noqa: PLC0415
+
+    out = io.BytesIO()
+    image: Image.Image = Image.fromarray(pixels)
+    image.save(out, "JPEG", quality=90, subsampling=0)
+    return data_uri(out.getvalue(), "image/jpeg")

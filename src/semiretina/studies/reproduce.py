@@ -1,0 +1,202 @@
+"""The whole paper from one command: every training of its tables and figures, the grid search, and one report.
+
+`out` holds `study.json` (what is reproduced, and which run stands for which cell), `manifest.csv`, `cache/`, `runs/`,
+`grids/` and `report.html`. Whatever is finished stays: the same command goes on, with more `seeds` too.
+"""
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from semiretina.data.sources import SOURCES, import_source
+from semiretina.engine.run_folder import RunFolder
+from semiretina.errors import BadConfig, NonFiniteLoss, Refused
+from semiretina.experiment import train
+from semiretina.files import read_text, write_text
+from semiretina.parts import lookup
+from semiretina.progress import say
+from semiretina.records import LESIONS, Record, read_manifest, write_manifest
+from semiretina.report.cells import CELLS
+from semiretina.report.paper import write_paper_report
+from semiretina.report.table1 import read_points
+from semiretina.studies.estimate import Clock
+from semiretina.studies.grid import read_grid
+from semiretina.studies.points import INDEX
+from semiretina.studies.presets import PRESETS, Plan
+from semiretina.studies.sweep import sweep
+from semiretina.toml_text import dump_toml
+
+SCHEMA = 1
+
+
+def reproduce(
+    source: str,
+    root: Path,
+    out: Path,
+    *,
+    unlabeled: Sequence[str] = (),
+    weights: Path | None = None,
+    preset: str = "corrected",
+    seeds: int = 1,
+    quick: bool = False,
+) -> str:
+    """Plans, trains and reports; returns where the report lies.
+
+    `unlabeled` are further sources as "NAME=FOLDER", used without their labels. `weights` is a folder with
+    `resnet18.safetensors` and `inceptionv3.safetensors`; without them the pretrained cells stay marked holes. `seeds`
+    trains each cell with the seeds 0, 1, ...; the grid search has one. `quick`: see `configs/paper/quick.toml`.
+
+    Raises Refused where `out` holds something else, and what importing and training raise.
+    """
+    if preset not in PRESETS:
+        raise BadConfig(f"--preset {preset}: known are {', '.join(PRESETS)}")
+    if seeds < 1:
+        raise BadConfig(f"--seeds {seeds}: at least one is needed")
+    given = {"source": source, "root": str(root.absolute()), "unlabeled": list(unlabeled), "preset": preset}
+    study: dict[str, Any] = {"schema": SCHEMA, **given, "quick": quick}
+    _check_free(out, study)
+    out = out.absolute()
+    weights = weights.absolute() if weights else None
+    blank = Plan(preset, quick, out / "manifest.csv", out / "cache", weights, unlabeled=True)
+    records = gather(source, root, unlabeled, blank)
+    if not (out / "study.json").exists():
+        _write(out, study)
+    plan = replace(blank, unlabeled=any(not _graded(record) for record in records))
+    if not plan.unlabeled:
+        say("reproduce: no unlabelled photographs; the autoencoders learn from the labelled ones, without their labels")
+    todo = _tell(plan, records, out, seeds)
+
+    cells: dict[str, Any] = {name: {"hole": plan.hole(name), "runs": [], "failed": {}} for name in CELLS}
+    for name, seed, run in todo:
+        say(f"reproduce: {name}, seed {seed}")
+        try:
+            train(plan.config(name, seed), run)
+            cells[name]["runs"].append(str(run.relative_to(out)))
+        except NonFiniteLoss as error:
+            cells[name]["failed"][str(seed)] = str(error)
+            say(str(error))
+        _write(out, study | {"seeds": seeds, "cells": cells, "grids": {}})
+    grids: dict[str, Any] = {}
+    for name in plan.grid_cells:
+        grids[name] = {"hole": plan.hole(name), "folder": f"grids/{name}"}
+        if not grids[name]["hole"]:
+            say(f"reproduce: grid search around {name}")
+            base = out / "grids" / f"{name}.toml"
+            write_text(base, dump_toml(plan.config(name, 0, grid=True)))
+            say(sweep(base, plan.grid, out / "grids" / name))
+    _write(out, study | {"seeds": seeds, "cells": cells, "grids": grids})
+    report = write_paper_report(out)
+    return f"report: {report}"
+
+
+def gather(source: str, root: Path, unlabeled: Sequence[str], plan: Plan) -> list[Record]:
+    """The records of all sources in one manifest, which is written once, when all are read."""
+    if plan.manifest.exists():
+        return read_manifest(plan.manifest)
+    options = []
+    if source == "synthetic":
+        small = plan.small
+        sizes = (small["photographs"], small["unlabeled"], small["data"]["size"]) if small else (1200, 690, 512)
+        names = ("photographs", "unlabeled", "size")
+        options = ["layout=messidor", *(f"{name}={value}" for name, value in zip(names, sizes, strict=True))]
+    further = [_parse(entry) for entry in unlabeled]
+    records = _import(source, root, options)
+    for name, folder in further:
+        known = {record.path for record in records}
+        more = [_without_labels(record) for record in _import(name, folder)]
+        doubled = [record.path.name for record in more if record.path in known]
+        if doubled:
+            say(f"reproduce: {len(doubled)} photographs stand in both sources and count as labelled: {doubled[0]} ...")
+        records += [record for record in more if record.path not in known]
+    write_manifest(records, plan.manifest)
+    return records
+
+
+def _parse(entry: str) -> tuple[str, Path]:
+    name, equals, folder = entry.partition("=")
+    if not equals or not folder:
+        raise BadConfig(f"--unlabeled {entry}: not of the form SOURCE=FOLDER, as in messidor_extension=DIR")
+    lookup(SOURCES, name, "--unlabeled")
+    return name, Path(folder)
+
+
+def _import(name: str, root: Path, options: Sequence[str] = ()) -> list[Record]:
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(folder) / "manifest.csv"
+        import_source(name, root, manifest, options)
+        return read_manifest(manifest)
+
+
+def _tell(plan: Plan, records: Sequence[Record], out: Path, seeds: int) -> list[tuple[str, int, Path]]:
+    """Says how many trainings there are and about how long they take; those that are not holes."""
+    runs = [(name, seed, out / "runs" / f"{name}-seed{seed}") for name in CELLS for seed in range(seeds)]
+    possible = [run for run in runs if not plan.hole(run[0])]
+    for name in CELLS:
+        if plan.hole(name):
+            say(f"reproduce: {name} stays a hole: {plan.hole(name)}")
+    new = [run for run in possible if not RunFolder(run[2]).result.exists()]
+    clock = Clock()
+    seconds = sum(clock.seconds(plan.config(name, seed), records) for name, seed, _ in new)
+    points = 0
+    for name in plan.grid_cells:
+        if not plan.hole(name):
+            each = clock.seconds(plan.config(name, 0, grid=True), records)
+            done = sum(point.status != "open" for point in read_points(out / "grids" / name / INDEX))
+            points += count_points(plan.grid) - done
+            seconds += each * (count_points(plan.grid) - done)
+            if plan.quick:
+                whole = count_points(plan.grid.with_name("grid.toml"))
+                say(f"reproduce: the full grid around {name} has {whole} points: about {duration(each * whole)} here")
+    say(
+        f"reproduce: {len(runs)} trainings ({len(runs) - len(possible)} holes, {len(possible) - len(new)} done), "
+        f"{points} points of the grid search to do: about {duration(seconds)} here, estimated from a few steps of each"
+    )
+    return possible
+
+
+def count_points(grid: Path) -> int:
+    """How many points a grid has."""
+    return math.prod(len(values) for values in read_grid(grid).values())
+
+
+def duration(seconds: float) -> str:
+    """A length of time in words: "40 s", "12 min", "3 h 20 min", "5 days"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 48 * 60 else f"{round(minutes / 1440)} days"
+
+
+def _check_free(out: Path, study: Mapping[str, Any]) -> None:
+    """Raises Refused where the folder holds another reproduction (what differs is named) or anything else."""
+    file = out / "study.json"
+    if file.exists():
+        then = json.loads(read_text(file))
+        differing = [
+            f"{key} = {then.get(key)!r} there, {value!r} here" for key, value in study.items() if then.get(key) != value
+        ]
+        if differing:
+            raise Refused(f"{out}: holds another reproduction: {'; '.join(differing)}; choose another --out")
+    elif out.exists() and any(entry.name != "manifest.csv" for entry in out.iterdir()):
+        raise Refused(f"{out}: the folder holds other files; choose another --out")
+
+
+def _write(out: Path, study: Mapping[str, Any]) -> None:
+    write_text(out / "study.json", json.dumps(study, indent=1) + "\n")
+
+
+def _graded(record: Record) -> bool:
+    return record.grade is not None
+
+
+def _without_labels(record: Record) -> Record:
+    hidden: dict[str, Any] = dict.fromkeys(("grade", "dme", *LESIONS))
+    note = "labels hidden" if _graded(record) else ""
+    provenance = "; ".join(filter(None, (record.provenance, note)))
+    return replace(record, split="", scale="", provenance=provenance, **hidden)
