@@ -1,5 +1,6 @@
 """The main path as a user meets it: `semiretina.train` from a configuration to a finished run folder, or one line."""
 
+import copy
 import csv
 import json
 import shutil
@@ -411,3 +412,17 @@ def test_weights_that_overflow_stop_the_run_and_are_not_kept(make_config, make_s
         semiretina.train(make_config(make_stage("supervised", epochs=2)), tmp_path, methods={"supervised": Breaking})
     assert [file.name for file in (tmp_path / "checkpoints").glob("epoch-*.json")] == ["epoch-000001.json"]
     assert not (tmp_path / "result.json").exists()
+
+
+def test_answers_that_are_no_numbers_end_the_run_although_the_weights_are_finite(make_config, make_stage, tmp_path):
+    class Overflowing(METHODS["supervised"]):
+        @property
+        def evaluated(self):
+            network = copy.deepcopy(self.network)
+            for parameter in network.classifier.parameters():
+                parameter.data.fill_(torch.inf)
+            return network
+
+    config = make_config(make_stage("supervised", epochs=1))
+    with pytest.raises(NonFiniteLoss, match="answers to the val photographs became infinite or NaN in phase train"):
+        semiretina.train(config, tmp_path, methods={"supervised": Overflowing})
