@@ -131,7 +131,10 @@ def test_toml_errors_name_their_line(fails, tmp_path, text, told):
         ("data.manifest=3", "data.manifest: Input should be a valid string, not 3"),
         ("engine.device=gpu", "engine.device: 'gpu' is no device; use auto, cpu or cuda"),
         ("engine.device=meta", "engine.device: 'meta' is not supported; use auto, cpu or cuda"),
-        ('tasks=["drr"]', "tasks: unknown task 'drr'; known are dr, referable, severity, severity-ordinal, lesions, dme"),
+        (
+            'tasks=["drr"]',
+            "tasks: unknown task 'drr'; known are dr, referable, severity, severity-ordinal, lesions, dme",
+        ),
         ("tasks=[]", "tasks: "),
         ("stages=[]", "stages: "),
         ("stages.7.batch=3", "-o stages.7.batch=3: there is no 'stages.7.batch' in the configuration"),

@@ -165,6 +165,16 @@ def test_the_best_epoch_on_validation_is_handed_over(shown, selected, make_confi
     assert all(torch.equal(handed[name], kept[name]) for name in kept)
 
 
+def test_the_decoder_that_is_shown_and_scored_is_the_selected_one(make_config, make_stage, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "SELECT_FROM", 2)
+    with_val_auroc(monkeypatch, [0.5, 0.8, 0.7])
+    result = semiretina.train(make_config(make_stage("combined", epochs=3), open_test=False), tmp_path)
+    assert result["selected_epoch"] == 2
+    logged = [row["val"]["reconstruction"] for row in epochs(tmp_path)]
+    assert logged[1] != logged[2]
+    assert result["reconstruction"] == pytest.approx(logged[1])
+
+
 def test_an_autoencoder_alone_is_selected_by_its_error(make_config, make_stage, tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "SELECT_FROM", 2)
     semiretina.train(make_config(make_stage("reconstruction", epochs=3)), tmp_path)

@@ -44,9 +44,8 @@ class Progress:
     update: int  # optimiser updates done in this stage
     updates: int  # planned in this stage
     labeled_updates: int  # updates done in this stage that saw labels
-    weight: float = (
-        1.0  # of this step in its update: what the loop multiplies the loss by, for DDP's mean over processes
-    )
+    # of this step in its update: what the loop multiplies the loss by, for DDP's mean over processes
+    weight: float = 1.0
     loss_scale: float = 1.0  # fp16: what losses are multiplied by before a gradient is taken, or it would underflow
 
     @property

@@ -13,6 +13,10 @@ from safetensors.torch import load_file
 import semiretina
 from semiretina.engine.distributed import find_place
 from semiretina.errors import BadConfig
+from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES
+from semiretina.tasks import TASKS
+
+LOSSES = [name for name in RECONSTRUCTION_LOSSES if name != "mse"]  # "alternate" has that one
 
 # Each process writes the weights that it held after its last update, and the kinds of its steps.
 PROCESS = """
@@ -94,13 +98,15 @@ def two(tmp_path_factory, photographs, pixel_cache):
             {"method": {"name": "reconstruction"}, "epochs": 1}, {"method": {"name": "supervised"}}, refit="train+val"
         ),
         "probe": config({"method": {"name": "linear_probe"}, "epochs": 1}, model={"hidden": 0}),
+        "tasks": config({"method": {"name": "combined"}}, tasks=[name for name in TASKS if name != "dme"]),
+        **{loss: config({"method": {"name": "combined", "reconstruction": loss}}) for loss in LOSSES},
     }
     run_two(configs, folder)
     return folder, configs
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["frozen", "alternate", "stages"])
+@pytest.mark.parametrize("name", ["frozen", "alternate", "stages", "tasks", *LOSSES])
 def test_both_processes_end_with_equal_weights(two, name):
     first, second = (load_file(two[0] / f"{name}-{rank}.safetensors") for rank in (0, 1))
     assert first.keys() == second.keys()

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from semiretina.batch import Batch, Photographs, Progress
 from semiretina.data.stream import plan_epoch
 from semiretina.errors import BadConfig
+from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES
 from semiretina.methods import METHODS
 from semiretina.methods.linear_probe import LinearProbe, fit_head
 from semiretina.methods.method import gradient_norm, with_gradients
@@ -25,6 +26,12 @@ TRAINS = {
     "linear_probe": set(),
 }
 USES_UNLABELED = {"supervised": False, "reconstruction": True, "combined": True, "linear_probe": False}
+# what a method may be given besides its defaults, which are "mse" and "balanced": each stands under the contract alone
+LOSSES = [name for name in RECONSTRUCTION_LOSSES if name != "mse"]
+CHOICES = [
+    *((name, {"reconstruction": loss}) for name in ("reconstruction", "combined") for loss in LOSSES),
+    *(("combined", {"balance": balance}) for balance in ("fixed", "eq4", "gradnorm")),
+]
 # parameters of the network that a method needs
 NETWORK = {"linear_probe": {"hidden": 0}}
 
@@ -73,13 +80,20 @@ def gradients(part):
     return [parameter.grad for parameter in part.parameters()]
 
 
+def ids(value):
+    return ("-".join(value.values()) or "default") if isinstance(value, dict) else value
+
+
+everything = pytest.mark.parametrize(("name", "parameters"), [*((n, {}) for n in METHODS), *CHOICES], ids=ids)
+
+
 def test_every_method_is_tried():
     assert METHODS.keys() == TRAINS.keys() == USES_UNLABELED.keys()
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_loss_is_a_finite_scalar_and_logs_are_detached(name, make_network, at_start):
-    method = make(name, make_network)
+@everything
+def test_loss_is_a_finite_scalar_and_logs_are_detached(name, parameters, make_network, at_start):
+    method = make(name, make_network, **parameters)
     for logs in epoch(method, 2, at_start):
         assert logs["loss"].shape == ()
         assert torch.isfinite(logs["loss"])
@@ -89,9 +103,9 @@ def test_loss_is_a_finite_scalar_and_logs_are_detached(name, make_network, at_st
             assert key == "loss" or not value.requires_grad, key
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_parts_that_are_not_trained_keep_no_gradient(name, make_network, at_start):
-    method = make(name, make_network)
+@everything
+def test_parts_that_are_not_trained_keep_no_gradient(name, parameters, make_network, at_start):
+    method = make(name, make_network, **parameters)
     epoch(method, 2, at_start)
     for part in ("encoder", "classifier", "decoder"):
         found = gradients(getattr(method.network, part))
@@ -102,11 +116,11 @@ def test_parts_that_are_not_trained_keep_no_gradient(name, make_network, at_star
             assert all(gradient is None for gradient in found), part
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_unlabeled_photographs_move_the_encoder_where_they_should(name, make_network, at_start):
+@everything
+def test_unlabeled_photographs_move_the_encoder_where_they_should(name, parameters, make_network, at_start):
     found = []
     for seed in (2, 5):
-        method = make(name, make_network)
+        method = make(name, make_network, **parameters)
         epoch(method, seed, at_start)
         found.append(gradients(method.network.encoder))
     differ = any(a is not None and not torch.equal(a, b) for a, b in zip(*found, strict=True))
@@ -216,23 +230,29 @@ def test_a_loss_with_known_gradients_brings_them_scaled_and_added_up():
     assert c.grad.tolist() == [1.5, 2.0]
 
 
-@pytest.mark.parametrize("name", ["supervised", "combined"])
-def test_eight_photographs_are_learned_by_heart(name, make_network, at_start):
-    method = make(name, make_network)
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("supervised", {}), ("combined", {}), *(case for case in CHOICES if case[0] == "combined")],
+    ids=ids,
+)
+def test_eight_photographs_are_learned_by_heart(name, parameters, make_network, at_start):
+    method = make(name, make_network, **parameters)
     batch = Batch(labeled=photographs(8, 1, labeled=True))
     optimizer = torch.optim.Adam(method.parameters(), lr=0.02)
     for _ in range(60):
         optimizer.zero_grad(set_to_none=True)
         method(batch, at_start)["loss"].backward()
         optimizer.step()
+        method.after_step(at_start)
     method.eval()
     with torch.no_grad():
         right = (method.evaluated(batch.labeled.views["weak"])["dr"] > 0).float() == batch.labeled.targets["dr"]
     assert right.all()
 
 
-def test_reconstruction_learns_eight_photographs(make_network, at_start):
-    method = make("reconstruction", make_network)
+@pytest.mark.parametrize("loss", RECONSTRUCTION_LOSSES)
+def test_reconstruction_learns_eight_photographs(loss, make_network, at_start):
+    method = make("reconstruction", make_network, reconstruction=loss)
     # Smooth pictures: noise cannot pass through a bottleneck.
     ramp = torch.linspace(0, 1, 32).expand(8, 3, 32, 32) * torch.linspace(0.2, 1, 8)[:, None, None, None]
     batch = Batch(unlabeled=Photographs({"weak": ramp}, np.arange(8), {}))

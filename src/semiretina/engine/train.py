@@ -54,15 +54,15 @@ def train_phase(phase: Phase, network: Network, position: Position, tensors: Map
             method.to(memory_format=torch.channels_last)
         train_stage(phase, stage, method, position, tensors)
         network, tensors = method.finish(), {}
+        if phase.select and number == len(phase.stages) - 1:
+            best, _ = checkpoint.load(phase.run.checkpoints / "best")
+            network.load_state_dict(best)
         if method.reconstructs and phase.place.first:
             # Now, while the decoder fits the encoder: the next stage moves the one without the other.
             batch, role = phase.config.engine.eval_batch, phase.last_role
             write_samples(phase.run.samples, phase.split, role, phase.pixels, network, batch, decode=True)
             write_survival(phase.run.survival, phase.split, role, phase.pixels, network, batch)
             position.reconstruction = held_out_reconstruction(phase, network, role)
-    if phase.select:
-        best, _ = checkpoint.load(phase.run.checkpoints / "best")
-        network.load_state_dict(best)
     phase.place.share(network)
     return network
 

@@ -58,7 +58,8 @@ def classification_losses(
     """One loss for each task that has a known target in the batch, from the encoder's features.
 
     A task without one is absent, so that its head keeps `grad = None`. A loss is the mean over the known targets of
-    this batch, few or many: over accumulated batches and several processes, their means are averaged by photographs.
+    this batch, few or many: over several processes their means are averaged by photographs, over accumulated batches
+    evenly.
     """
     logits, present = network.classify(features), [task for task in targets if has_known(targets[task])]
     return {task: classification_loss(logits[task], targets[task], by_task(alpha, task)) for task in present}
