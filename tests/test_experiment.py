@@ -16,6 +16,7 @@ from semiretina.batch import Batch, Progress
 from semiretina.config import load_config
 from semiretina.data.split import read_split
 from semiretina.engine.distributed import Place
+from semiretina.engine.rescore import rescore
 from semiretina.errors import BadConfig, BadData, NonFiniteLoss, Refused
 from semiretina.methods import METHODS
 from semiretina.methods.method import Method, side
@@ -205,6 +206,11 @@ def test_refit_trains_anew_on_train_and_val_for_the_selected_epochs(make_config,
     assert set().union(*rows[-per_epoch:]) == set(split.rows("train", "val").tolist())
     assert not set().union(*rows) & set(split.rows("test").tolist())
     assert all(row["val"] == {} for row in epochs(tmp_path, "refit"))
+    # They were trained on: no score of them is handed out as one, and evaluating them says so.
+    assert result["val"] == {}
+    assert not (tmp_path / "predictions-val.csv").exists()
+    assert rescore(tmp_path, "val")["seen"] == len(split.rows("val"))
+    assert rescore(tmp_path, "test")["seen"] == 0
 
 
 def test_the_papers_protocol_tracks_the_test_set_and_selects_nothing_by_it(make_config, make_stage, tmp_path):

@@ -147,7 +147,9 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
     network.eval()
     Grader(network, tasks, config.data.size, config.data.crop, config.threshold, phase.place.device).save(run.grader)
     scores: dict[str, Any] = {}
-    for role in dict.fromkeys(("val", phase.last_role)):
+    # After a refit the validation photographs were trained on, and their scores would say nothing.
+    looked_at = [phase.last_role] if config.refit == "train+val" else ["val", phase.last_role]
+    for role in dict.fromkeys(looked_at):
         rows = split.rows(role)
         if not len(rows):
             continue

@@ -82,6 +82,12 @@ def test_what_the_presets_choose(tmp_path):
         assert paper.config(name, 0).model["kernel"] == "k2s2"
         assert paper.config(name, 0).model["activation"] == "relu"
         assert corrected.config(name, 0).model["activation"] == "linear"
+    for name in (name for name, cell in CELLS.items() if cell.model in ("AECL1", "AERes18")):
+        then, now = paper.config(name, 0).model, corrected.config(name, 0).model
+        assert (then["activation"], now["activation"]) == ("relu", "linear")
+        if name != "aeres18-baseline":  # built without its decoder
+            assert (then["kernel"], now["kernel"]) == ("k2s2", "k4s2p1")
+    assert corrected.config("aeres18-ae-then-cl", 0).model["bottleneck"] == "spatial"
     assert paper.config("aeres18-combined", 0).model["bottleneck"] == "pooled"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from semiretina.data.sources import SOURCES
-from semiretina.errors import BadConfig, Refused
+from semiretina.errors import BadConfig, MissingInput, NonFiniteLoss, Refused
 from semiretina.records import Record, read_manifest
 from semiretina.report.cells import CELLS
 from semiretina.studies import presets, reproduce
@@ -73,8 +73,16 @@ def test_wrong_settings_are_told_before_anything_is_written(tmp_path, settings, 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_with_other_files_is_refused(tmp_path):
-    (tmp_path / "thesis.txt").touch()
+def test_a_folder_of_weights_that_is_not_there_is_no_hole(tmp_path):
+    with pytest.raises(MissingInput, match="wieghts: no such folder"):
+        reproduce.reproduce("synthetic", tmp_path / "drawn", tmp_path / "out", weights=tmp_path / "wieghts")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "manifest.csv"])
+def test_a_folder_with_other_files_is_refused(tmp_path, name):
+    # A manifest of the user's own would else stand in for the source that was named.
+    (tmp_path / name).touch()
     with pytest.raises(Refused, match="holds other files"):
         reproduce.reproduce("synthetic", tmp_path / "drawn", tmp_path)
 
@@ -85,6 +93,46 @@ def test_another_reproduction_is_refused_and_what_differs_is_named(tmp_path):
     (tmp_path / "out" / "study.json").write_text(json.dumps(study | {"quick": False}))
     with pytest.raises(Refused, match=r"preset = 'paper' there, 'corrected' here.*quick = False there, True here"):
         reproduce.reproduce("messidor", tmp_path / "m", tmp_path / "out", quick=True)
+
+
+class Stop(BaseException):
+    """Ctrl-C."""
+
+
+def test_a_stop_takes_nothing_out_of_the_study_and_the_grid_begins_with_a_report(monkeypatch, tmp_path):
+    out, seen = tmp_path / "out", []
+    todo = [(name, 0, out / "runs" / f"{name}-seed0") for name in ("aecl1-baseline", "aecl1-combined", "res18-scratch")]
+    monkeypatch.setattr(reproduce, "gather", lambda *given: [])
+    monkeypatch.setattr(reproduce, "_tell", lambda *given: todo)
+    monkeypatch.setattr(reproduce, "write_paper_report", lambda out: seen.append(study()) or out / "report.html")
+
+    def study():
+        told = json.loads((out / "study.json").read_text())
+        runs = [run for cell in told["cells"].values() for run in cell["runs"]]
+        return runs, [name for name, cell in told["cells"].items() if cell["failed"]], list(told["grids"])
+
+    def train(config, run):
+        if run.name.startswith("aecl1-combined"):
+            raise NonFiniteLoss("the loss is nan")
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "result.json").touch()
+
+    def stop(*given):
+        raise Stop
+
+    given = ("synthetic", tmp_path / "drawn", out)
+    monkeypatch.setattr(reproduce, "train", train)
+    monkeypatch.setattr(reproduce, "sweep", stop)
+    with pytest.raises(Stop):
+        reproduce.reproduce(*given, quick=True)
+    runs = ["runs/aecl1-baseline-seed0", "runs/res18-scratch-seed0"]
+    grids = ["aecl1-ae-then-cl", "aecl1-combined"]
+    assert seen == [(runs, ["aecl1-combined"], grids)]
+    # Stopped again in the first training: the finished ones and the grids still stand.
+    monkeypatch.setattr(reproduce, "train", stop)
+    with pytest.raises(Stop):
+        reproduce.reproduce(*given, quick=True)
+    assert study() == (runs, [], grids)
 
 
 @pytest.mark.slow

@@ -24,8 +24,8 @@ def rescore(run: Path, what: Path | str) -> dict[str, Any]:
     """The scores of a run's grader on its own split ("val" or "test") or on a manifest, as in `result.json`.
 
     Tasks that the records do not carry are left out; photographs that are ungradable by the manifest or cannot be read
-    are counted and not scored. Those of another manifest that the run used in training or selection are counted as
-    `seen`: scores on them are too good.
+    are counted and not scored. Those of another manifest that the run used in training or selection, and its own "val"
+    after a refit, are counted as `seen`: scores on them are too good.
 
     Raises MissingInput where there is no finished run, BadConfig for another split, Refused for another grading scale.
     """
@@ -68,7 +68,8 @@ def rescore(run: Path, what: Path | str) -> dict[str, Any]:
         seen = sum(picture in used for picture in pictures)
     else:
         own = split.rows(what)[gradable]
-        groups, seen = [split.groups[own[number]] for number in scored], 0
+        groups = [split.groups[own[number]] for number in scored]
+        seen = len(kept) if what == "val" and config.refit == "train+val" else 0
     targets = {name: torch.from_numpy(task.targets(kept)) for name, task in tasks.items()}
     stacked = {name: np.stack(rows) for name, rows in values.items()}
     return {

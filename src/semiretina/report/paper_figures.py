@@ -171,16 +171,16 @@ def _curve_reading(number: str, study: Study) -> str:
         "The test set is looked at after every epoch, as in the paper; nothing may be chosen by it (reading 31)."
         if study.role == "test"
         else "Accuracy on validation photographs: the test set is looked at once, after the number of epochs is chosen "
-        "(reading 31); a dot marks that epoch."
+        "(reading 31); a dot marks that epoch, the last one where validation photographs are too few to choose by."
     )
     said += " Photographs are evaluated as they are; the paper turned them at random even then, which is noise (9)."
     if number.startswith("5"):
-        said += " The paper tabulates none of these; its numbers were read off its figure (33)."
-        if number == "5b":
-            said += (
-                " Only Res18, pretrained, is in table 2: it is the baseline of AERes18, whose decoder it leaves away."
-            )
-        return said
+        if number == "5a":
+            return f"{said} The paper tabulates none of these; its numbers were read off its figure (33)."
+        return (
+            f"{said} Res18, pretrained, is the baseline of AERes18 in table 2, whose decoder it leaves away; the "
+            "number of the other was read off the figure (33)."
+        )
     return (
         f"{said} “AE then CL” is drawn from the first epoch of its classifier. The paper counts the autoencoder's 60 "
         "epochs on the same axis: its flat beginning is an untrained classifier that always gives the larger class, "

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from semiretina.preparation import model_parameters
 from semiretina.records import Record
 from semiretina.tasks import Task, make_tasks
 
-STEPS = 2  # measured, after one that warms up
+STEPS = 3  # measured, after one that warms up; their median counts
 
 
 class Clock:
@@ -102,11 +103,13 @@ class Clock:
             step = prepare()
             step()
             _wait()
-            began = time.perf_counter()
+            taken = []
             for _ in range(STEPS):
+                began = time.perf_counter()
                 step()
-            _wait()
-            self._seconds[key] = (time.perf_counter() - began) / STEPS
+                _wait()
+                taken.append(time.perf_counter() - began)
+            self._seconds[key] = median(taken)
         return self._seconds[key]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from semiretina.data.sources import SOURCES, import_source
 from semiretina.engine.run_folder import RunFolder
-from semiretina.errors import BadConfig, NonFiniteLoss, Refused
+from semiretina.errors import BadConfig, MissingInput, NonFiniteLoss, Refused
 from semiretina.experiment import train
 from semiretina.files import read_text, write_text
 from semiretina.parts import lookup
@@ -56,6 +56,8 @@ def reproduce(
         raise BadConfig(f"--preset {preset}: known are {', '.join(PRESETS)}")
     if seeds < 1:
         raise BadConfig(f"--seeds {seeds}: at least one is needed")
+    if weights and not weights.is_dir():
+        raise MissingInput(f"--weights {weights}: no such folder; give one with resnet18.safetensors, or leave it out")
     given = {"source": source, "root": str(root.absolute()), "unlabeled": list(unlabeled), "preset": preset}
     study: dict[str, Any] = {"schema": SCHEMA, **given, "quick": quick}
     _check_free(out, study)
@@ -70,27 +72,33 @@ def reproduce(
         say("reproduce: no unlabelled photographs; the autoencoders learn from the labelled ones, without their labels")
     todo = _tell(plan, records, out, seeds)
 
+    # Written whole before anything is trained: a stop takes nothing out of the report that already stands.
     cells: dict[str, Any] = {name: {"hole": plan.hole(name), "runs": [], "failed": {}} for name in CELLS}
+    grids = {name: {"hole": plan.hole(name), "folder": f"grids/{name}"} for name in plan.grid_cells}
+    study |= {"seeds": seeds, "cells": cells, "grids": grids}
+    for name, _, run in todo:
+        if RunFolder(run).result.exists():
+            cells[name]["runs"].append(str(run.relative_to(out)))
+    _write(out, study)
     for name, seed, run in todo:
         say(f"reproduce: {name}, seed {seed}")
         try:
             train(plan.config(name, seed), run)
-            cells[name]["runs"].append(str(run.relative_to(out)))
+            stands = str(run.relative_to(out))
+            cells[name]["runs"] += [stands] if stands not in cells[name]["runs"] else []
         except NonFiniteLoss as error:
             cells[name]["failed"][str(seed)] = str(error)
             say(str(error))
-        _write(out, study | {"seeds": seeds, "cells": cells, "grids": {}})
-    grids: dict[str, Any] = {}
-    for name in plan.grid_cells:
-        grids[name] = {"hole": plan.hole(name), "folder": f"grids/{name}"}
-        if not grids[name]["hole"]:
+        _write(out, study)
+    for name, grid in grids.items():
+        if not grid["hole"]:
+            # The search takes the longest, and the trainings can be read meanwhile.
+            say(f"reproduce: the report so far: {write_paper_report(out)}")
             say(f"reproduce: grid search around {name}")
             base = out / "grids" / f"{name}.toml"
             write_text(base, dump_toml(plan.config(name, 0, grid=True)))
             say(sweep(base, plan.grid, out / "grids" / name))
-    _write(out, study | {"seeds": seeds, "cells": cells, "grids": grids})
-    report = write_paper_report(out)
-    return f"report: {report}"
+    return f"report: {write_paper_report(out)}"
 
 
 def gather(source: str, root: Path, unlabeled: Sequence[str], plan: Plan) -> list[Record]:
@@ -153,7 +161,8 @@ def _tell(plan: Plan, records: Sequence[Record], out: Path, seeds: int) -> list[
                 say(f"reproduce: the full grid around {name} has {whole} points: about {duration(each * whole)} here")
     say(
         f"reproduce: {len(runs)} trainings ({len(runs) - len(possible)} holes, {len(possible) - len(new)} done), "
-        f"{points} points of the grid search to do: about {duration(seconds)} here, estimated from a few steps of each"
+        f"{points} points of the grid search to do: about {duration(seconds)} here, as busy as this machine is now "
+        "(estimated from a few steps of each)"
     )
     return possible
 
@@ -183,8 +192,8 @@ def _check_free(out: Path, study: Mapping[str, Any]) -> None:
         ]
         if differing:
             raise Refused(f"{out}: holds another reproduction: {'; '.join(differing)}; choose another --out")
-    elif out.exists() and any(entry.name != "manifest.csv" for entry in out.iterdir()):
-        raise Refused(f"{out}: the folder holds other files; choose another --out")
+    elif out.exists() and (others := sorted(entry.name for entry in out.iterdir())):
+        raise Refused(f"{out}: the folder holds other files ({others[0]} ...); choose another --out")
 
 
 def _write(out: Path, study: Mapping[str, Any]) -> None:
