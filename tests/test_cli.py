@@ -152,8 +152,13 @@ def test_overrides_reach_the_configuration(call, config, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_ends_with_75_and_the_same_command_goes_on(call, config, tmp_path, trained, monkeypatch, number):
+def test_a_stopped_run_ends_with_75_and_the_same_command_goes_on(
+    call, config, tmp_path, trained, monkeypatch, request, number
+):
     save, calls = epoch.checkpoint.save_next, []
+    # A shell that runs the tests in the background has them ignore SIGINT, which the program would keep to.
+    before = signal.signal(number, signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(number, before))
 
     def stop_after(*arguments):
         save(*arguments)

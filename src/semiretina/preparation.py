@@ -15,7 +15,7 @@ from semiretina.data.pixel_store import Entry
 from semiretina.data.pixels import PixelCache, default_cache
 from semiretina.data.regrade import regrade
 from semiretina.data.roles import make_split
-from semiretina.data.shared import shared_pictures
+from semiretina.data.shared import held_back, shared_patients, shared_pictures
 from semiretina.data.split import Split, read_split
 from semiretina.engine.run_folder import RunFolder
 from semiretina.engine.train import make_method, sides
@@ -78,8 +78,9 @@ def prepare(config: Config, run: RunFolder, methods: Mapping[str, type[Method]])
     split.write(run.split)
     write_text(run.split_sum, f"{sha256_of(run.split)}  {run.split.name}\n")
     say("split: " + ", ".join(f"{count} {role}" for role, count in split.counts.items()))
-    if told := shared_pictures(split):
-        say(f"split: {told}")
+    for told in (shared_pictures(split), shared_patients(split), held_back(split)):
+        if told:
+            say(f"split: {told}")
 
 
 def draw_split(config: Config, methods: Mapping[str, type[Method]]) -> Split:

@@ -8,7 +8,7 @@ import pytest
 
 from semiretina.config import Config
 from semiretina.data.roles import make_split
-from semiretina.data.shared import shared_pictures
+from semiretina.data.shared import held_back, shared_patients, shared_pictures
 from semiretina.data.sources import import_source, merge
 from semiretina.data.sources.messidor_lookalike import write_lookalike
 from semiretina.data.split import Split, read_split, torn_groups
@@ -66,6 +66,7 @@ def test_preparing_a_run_tells_how_many(joined, make_config, make_stage, tmp_pat
     said = capfd.readouterr().err
     assert shared_pictures(split) in said
     assert f"split: {PLANTED} pictures stand in more than one data set" in said
+    assert f"split: {held_back(split)}" in said
     tested = {split.sha256[row] for row in split.rows("test")}
     assert tested & {split.sha256[row] for row in split.rows("unused")}
     assert not tested & {split.sha256[row] for row in split.rows("unlabeled", "train", "val")}
@@ -79,3 +80,30 @@ def test_nothing_is_told_where_nothing_is_shared():
     assert told == (
         "1 picture stands in more than one data set, never separated by the split: one 1 train; two 1 unlabeled"
     )
+
+
+def test_patients_of_one_name_in_two_data_sets_are_told():
+    names = [("one", "p1"), ("one", "p2"), ("two", "p1"), ("two", "p3"), ("two", ""), ("one", "")]
+    records = [Record(path=Path(f"/{n}.jpg"), dataset=d, patient=p) for n, (d, p) in enumerate(names)]
+    split = Split(records, list("abcdef"), list("abcdef"), ["train"] * 6)
+    assert shared_patients(split) == (
+        "1 name of a patient stands in more than one data set (one, two), taken for different people; if they are "
+        "the same, give their photographs one `dataset` in the manifest"
+    )
+    apart = [0, 1, 3, 4, 5]
+    assert not shared_patients(Split([records[n] for n in apart], list("abdef"), list("abdef"), ["train"] * 5))
+
+
+def test_unlabeled_photographs_of_a_tested_patient_are_counted():
+    """Of patient a, tested, one photograph is unused for that and one for its quality; that of c for its quality."""
+    people, roles = "aaabbc", ["test", "unused", "unused", "train", "unlabeled", "unused"]
+    records = [
+        Record(path=Path(f"/{n}.jpg"), patient=who, quality="ungradable" if n in (2, 5) else "")
+        for n, who in enumerate(people)
+    ]
+    told = "1 unused photograph shows a patient, exam or picture that is kept for validation or test"
+    assert held_back(Split(records, list("123456"), list(people), roles)) == told
+    roles[0] = "unlabeled-val"
+    assert held_back(Split(records, list("123456"), list(people), roles)) == told
+    roles[0] = "train"
+    assert not held_back(Split(records, list("123456"), list(people), roles))

@@ -1,4 +1,4 @@
-"""Pictures that stand in more than one data set: how many there are, and what the split made of them."""
+"""Pictures and patients that stand in more than one place: how many there are, and what the split made of them."""
 
 from collections import Counter, defaultdict
 
@@ -26,3 +26,35 @@ def shared_pictures(split: Split) -> str:
     ]
     verb = "picture stands" if len(shared) == 1 else "pictures stand"
     return f"{len(shared)} {verb} in more than one data set, never separated by the split: {'; '.join(told)}"
+
+
+def shared_patients(split: Split) -> str:
+    """In words, how many patients' names several data sets share; "" where none.
+
+    A name counts within its data set alone, since collections number their patients from 1. Where two collections are
+    of one clinic, its patients may be tested in one and trained on in the other: only the user can know.
+    """
+    holders: dict[str, set[str]] = defaultdict(set)
+    for record in split.records:
+        if record.patient:
+            holders[record.patient].add(record.dataset)
+    shared = [datasets for datasets in holders.values() if len(datasets) > 1]
+    if not shared:
+        return ""
+    where = ", ".join(sorted(name or "no name" for name in set[str]().union(*shared)))
+    verb = "name of a patient stands" if len(shared) == 1 else "names of patients stand"
+    return (
+        f"{len(shared)} {verb} in more than one data set ({where}), taken for different people; if they are the same, "
+        "give their photographs one `dataset` in the manifest"
+    )
+
+
+def held_back(split: Split) -> str:
+    """In words, how many photographs are `unused` because of whom or what they show; "" where none."""
+    held = {group for group, role in zip(split.groups, split.roles, strict=True) if role.endswith(("val", "test"))}
+    count = sum(
+        role == "unused" and group in held and record.quality != "ungradable"
+        for record, group, role in zip(split.records, split.groups, split.roles, strict=True)
+    )
+    verb = "photograph shows" if count == 1 else "photographs show"
+    return f"{count} unused {verb} a patient, exam or picture that is kept for validation or test" if count else ""

@@ -116,10 +116,13 @@ def test_the_facts_are_the_published_ones() -> None:
     assert messidor_facts.COLUMNS == HEADER
     assert {c.name: (c.old, c.new) for c in messidor_facts.CORRECTIONS} == {**BASE11, **BASE13}
     assert len(set(messidor_facts.DUPLICATES) | set(messidor_facts.DUPLICATES.values())) == 26
-    assert sum(messidor_facts.GRADES.values()) == 1200 == sum(messidor.SOURCE.counts.values())
+    assert sum(messidor_facts.GRADES.values()) == 1200 == 3 * 400
     assert messidor_facts.KEPT == 1200 - 13
     assert messidor_facts.MESSIDOR2_PHOTOGRAPHS == 2 * (345 + 529) == 690 + 1058
-    assert messidor.SOURCE.facts()["photographs"] == "400 of lariboisiere, 400 of st-etienne, 400 of brest"
+    assert messidor.SOURCE.facts()["photographs"] == (
+        "400 of lariboisiere, 400 of st-etienne, 400 of brest, "
+        "1187 of all 1200 after the errata (the grades are those before)"
+    )
 
 
 def test_twelve_folders_give_records_with_hospital_grade_and_edema(small: Path) -> None:

@@ -32,6 +32,9 @@ def write(folder: Path, name: str = "retinamnist.npz", **changed: np.ndarray | N
 def test_the_published_facts() -> None:
     source = SOURCES["retinamnist"]
     assert source.facts()["photographs"] == "1080 train, 120 val, 400 test"
+    # Its photographs are those of DeepDRiD's training and validation parts.
+    assert source.grades == SOURCES["deepdrid"].grades
+    assert sum(source.grades.values()) == 1080 + 120 + 400
     assert source.scale == "icdr"
     assert source.licence == "CC BY 4.0"
     assert {size: len(md5) for size, md5 in retinamnist.MD5.items()} == {28: 32, 64: 32, 128: 32, 224: 32}

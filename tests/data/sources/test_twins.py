@@ -77,6 +77,16 @@ def test_unreadable_files_are_all_named(tmp_path: Path) -> None:
         find_pairs([tmp_path / "a.png", tmp_path / "b.png"])
 
 
+def test_a_damaged_file_is_told_without_noise(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    whole = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(whole, "TIFF", compression="tiff_lzw", description="a long text " * 20)
+    for name in "ab":
+        (tmp_path / f"{name}.tif").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    with pytest.raises(BadData, match="2 defects: "):
+        find_pairs([tmp_path / "a.tif", tmp_path / "b.tif"])
+    assert not recwarn.list
+
+
 def test_ties_pass_through_records_that_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     """0 and 3 are one picture, 2 and 3 one eye: without 3, the eye still ties 0 and 2, and no picture ties any."""
     records = [Record(path=Path(f"{n}.jpg"), scale="icdr", grade=n % 2) for n in range(5)]

@@ -81,7 +81,9 @@ def records(root: Path, *, labels: str = "", scale: str = "", images: str = "") 
     if defects:
         raise BadData(summary(str(root), defects, "mend these files or move them elsewhere, and run again"))
     if not result:
-        raise MissingInput(f"{root}: no photograph among {len(files)} DICOM files in it and its subfolders")
+        raise MissingInput(
+            f"{root}: no photograph among {len(files)} DICOM files in it and its subfolders; give their folder"
+        )
     if table:
         table.check()
         remarks += ["without a grade" for record in result if record.grade is None]

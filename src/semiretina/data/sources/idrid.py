@@ -127,4 +127,6 @@ SOURCE = Source(
     get="https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",
     scale="icdr",
     counts={f"{what} ({part.name} part)": getattr(part, what) for what in ("graded", "outlined") for part in PARTS},
+    # Of the training part 134, 20, 136, 74 and 49 (counted), of the testing part 34, 5, 32, 19 and 13.
+    grades={0: 168, 1: 25, 2: 168, 3: 93, 4: 62},
 )

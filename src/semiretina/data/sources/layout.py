@@ -13,6 +13,7 @@ from semiretina.records import summary
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".001", ".z01")
 SEPARATORS = (",", ";", "\t")
+WEB_PAGE = ("<!doctype", "<html")  # what is saved where a download asks to sign in
 
 
 def photographs_in(folder: Path, pattern: str = "*") -> list[Path]:
@@ -71,6 +72,8 @@ def read_table(file: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
     The separators `,` `;` and tab are recognised. Raises BadData that names what is no table.
     """
     text = read_text(file)
+    if text.lstrip().lower().startswith(WEB_PAGE):
+        raise BadData(f"{file}: a web page and not a table; sign in where it comes from, and download it again")
     try:
         headers = {mark: next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), []) for mark in SEPARATORS}
         separator = max(SEPARATORS, key=lambda mark: len(headers[mark]))

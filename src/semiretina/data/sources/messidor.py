@@ -165,6 +165,7 @@ SOURCE = Source(
     licence=facts.LICENCE,
     citation=facts.CITATION,
     get="on application: https://www.adcis.net/en/third-party/messidor/",
-    counts={f"of {hospital.site}": facts.PER_FOLDER * len(hospital.folders) for hospital in facts.HOSPITALS},
+    counts={f"of {hospital.site}": facts.PER_FOLDER * len(hospital.folders) for hospital in facts.HOSPITALS}
+    | {"of all 1200 after the errata (the grades are those before)": facts.KEPT},
     grades=facts.GRADES,
 )

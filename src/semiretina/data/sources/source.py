@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from semiretina.records import Record
+from semiretina.records import SCALES, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Source:
         return {
             "photographs": ", ".join(f"{count} {what}" for what, count in self.counts.items()),
             "grades": ", ".join(f"{grade}: {count}" for grade, count in self.grades.items()),
-            "grading scale": self.scale,
+            "grading scale": f"{self.scale}, 0 to {SCALES[self.scale]}" if self.scale in SCALES else self.scale,
             "licence": self.licence,
             "get it": self.get,
             "cite": self.citation,

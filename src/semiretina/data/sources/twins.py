@@ -5,6 +5,7 @@ photograph of the same fundus, displaced, turned or lit otherwise; the vessels a
 The photographs of one collection are compared, all framed alike; fellow eyes of a patient cannot be told by looking.
 """
 
+import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,7 +109,8 @@ def connected(edges: Sequence[tuple[int, int]]) -> list[list[int]]:
 
 def _thumbnails(files: Sequence[Path]) -> list[npt.NDArray[np.uint8]]:
     thumbnails, defects = [], []
-    with progress("looking at photographs", len(files)) as advance:
+    with progress("looking at photographs", len(files)) as advance, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of a damaged file; what cannot be read is told below
         for file in files:
             try:
                 with Image.open(file) as image:
