@@ -7,7 +7,8 @@
 | `log.jsonl` | a row a step now and then, a row an epoch |
 | `checkpoints/` | where training stands: the newest two and the best by validation |
 | `grader.safetensors`, `grader.json` | what is handed over: see `engine.grader` |
-| `predictions-val.csv`, `predictions-test.csv` | `path,patient,site,task,output,label,probability`; no `val` after a refit |
+| `predictions-test.csv` | `path,patient,site,task,output,label,probability` |
+| `predictions-val.csv` | the same; not after a refit, which trains on these photographs |
 | `samples/` | originals and reconstructions that a report shows |
 | `survival.json` | which lesions survive reconstruction: see `engine.survival` |
 | `result.json`, `environment.json` | the scores; versions and hardware |
