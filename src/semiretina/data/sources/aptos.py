@@ -13,9 +13,9 @@ from semiretina.data.sources.download import (
     Part,
     check_any,
     read_labels,
+    read_numbers,
     read_part,
     tell_grades,
-    whole_number,
 )
 from semiretina.data.sources.layout import check_folder
 from semiretina.data.sources.source import Source
@@ -53,12 +53,7 @@ def records(root: Path) -> list[Record]:
 
 
 def _grades(table: Path, findings: Findings) -> dict[str, int | None]:
-    return {
-        name: whole_number(
-            cells["diagnosis"], SCALES["icdr"], f"{table.name}, row {number}, column diagnosis", findings
-        )
-        for name, (number, cells) in read_labels(table, ("id_code", "diagnosis"), findings).items()
-    }
+    return read_numbers(table, ("id_code", "diagnosis"), SCALES["icdr"], findings)
 
 
 def _names(table: Path, findings: Findings) -> dict[str, int | None]:

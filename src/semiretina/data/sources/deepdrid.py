@@ -26,6 +26,7 @@ from semiretina.data.sources.download import (
     Part,
     check_any,
     read_labels,
+    read_numbers,
     read_part,
     tell_grades,
     whole_number,
@@ -173,11 +174,8 @@ def _challenge(table: Path, findings: Findings) -> dict[str, Row]:
 
 
 def _numbers(file: Path, column: str, highest: int, findings: Findings) -> dict[str, int | None]:
-    rows = read_labels(file, ("image_id", column), findings, read_xlsx if file.suffix == ".xlsx" else read_table)
-    return {
-        name: whole_number(cells[column], highest, f"{file.name}, row {number}, column {column}", findings)
-        for name, (number, cells) in rows.items()
-    }
+    read = read_xlsx if file.suffix == ".xlsx" else read_table
+    return read_numbers(file, ("image_id", column), highest, findings, read)
 
 
 SOURCE = Source(

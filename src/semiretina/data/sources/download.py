@@ -37,14 +37,19 @@ class Findings:
     missing: list[str] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)
 
-    def tell(self, root: Path) -> None:
+    def tell(
+        self,
+        root: Path,
+        restore: str = "the download as it was published",
+        leave: str = "a part that is to be left out goes with its labels",
+    ) -> None:
         """Raises BadData where something is wrong, MissingInput where something is missing; each names everything."""
         if self.defects:
             more = f" (and more is missing: {'; '.join(self.missing[:3])})" if self.missing else ""
-            advice = f"restore the download as it was published, and run again{more}"
+            advice = f"restore {restore}, and run again{more}"
             raise BadData(summary(str(root), self.defects, advice))
         if self.missing:
-            advice = "complete the download; a part that is to be left out goes with its labels"
+            advice = f"complete the download; {leave}"
             raise MissingInput(f"{root}: {'; '.join(self.missing)}. What to do: {advice}")
 
 
@@ -122,7 +127,7 @@ def find_photographs(folder: Path, told: str, findings: Findings) -> dict[str, P
 
 def photograph_name(text: str) -> str:
     """The name that a cell gives a photograph, which may have folders (`/` or `\\`) and an extension."""
-    name = text.replace("\\", "/").rsplit("/", 1)[-1]
+    name = text.replace("\\", "/").rsplit("/", 1)[-1].strip()
     stem, dot, suffix = name.rpartition(".")
     return stem if dot + suffix.lower() in SUFFIXES else name
 
@@ -145,6 +150,21 @@ def read_labels(
         else:
             rows[name] = number, cells
     return rows
+
+
+def read_numbers(
+    file: Path,
+    columns: tuple[str, str],
+    highest: int,
+    findings: Findings,
+    read: Callable[[Path], tuple[list[str], dict[int, dict[str, str]]]] = read_table,
+) -> dict[str, int | None]:
+    """Name -> the whole number from 0 to `highest` in the second of the columns, None and a defect where it is none."""
+    name_column, column = columns
+    return {
+        name: whole_number(cells[column], highest, f"{file.name}, row {number}, column {column}", findings)
+        for name, (number, cells) in read_labels(file, (name_column, column), findings, read).items()
+    }
 
 
 def whole_number(text: str, highest: int, where: str, findings: Findings) -> int | None:

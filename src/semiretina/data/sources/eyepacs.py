@@ -17,10 +17,9 @@ from semiretina.data.sources.download import (
     Findings,
     Part,
     check_any,
-    read_labels,
+    read_numbers,
     read_part,
     tell_grades,
-    whole_number,
 )
 from semiretina.data.sources.layout import check_folder
 from semiretina.data.sources.source import Source
@@ -72,10 +71,7 @@ def records(root: Path, *, official_split: bool = False) -> list[Record]:
 
 
 def _grades(table: Path, findings: Findings) -> dict[str, int | None]:
-    return {
-        name: whole_number(cells["level"], SCALES["icdr"], f"{table.name}, row {number}, column level", findings)
-        for name, (number, cells) in read_labels(table, ("image", "level"), findings).items()
-    }
+    return read_numbers(table, ("image", "level"), SCALES["icdr"], findings)
 
 
 SOURCE = Source(

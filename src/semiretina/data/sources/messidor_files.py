@@ -13,10 +13,10 @@ from pathlib import Path
 import xlrd
 
 from semiretina.data.sources import messidor_facts as facts
-from semiretina.data.sources.layout import ARCHIVES, SUFFIXES, check_folder, find_entry, photographs_in, shortage
-from semiretina.errors import BadData, MissingInput
+from semiretina.data.sources.download import Findings, photograph_name
+from semiretina.data.sources.layout import ARCHIVES, check_folder, find_entry, photographs_in, shortage
+from semiretina.errors import MissingInput
 from semiretina.progress import say
-from semiretina.records import summary
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # the first bytes of an Excel 97 workbook
 
@@ -44,9 +44,7 @@ class Row:
 
 def key(name: str) -> str:
     """What identifies a photograph: its file name in upper case, without folders (`/` or `\\`) and extension."""
-    file = name.replace("\\", "/").rsplit("/", 1)[-1].strip()
-    stem, dot, suffix = file.rpartition(".")
-    return (stem if dot and f".{suffix}".lower() in SUFFIXES else file).upper()
+    return photograph_name(name).upper()
 
 
 def by_key(files: Sequence[Path], where: str) -> tuple[dict[str, Path], list[str]]:
@@ -69,35 +67,30 @@ def read(root: Path) -> list[Graded]:
     if root.name.lower() in {folder.lower() for folder in facts.FOLDERS}:
         raise MissingInput(f"{root}: is one of Messidor's twelve folders; give the folder that holds them")
     found: list[Graded] = []
-    missing: list[str] = []
-    defects: list[str] = []
+    findings = Findings()
     counts: dict[str, int] = {}
     for folder in facts.FOLDERS:
         spelled = sorted(
             entry.name for entry in root.iterdir() if entry.is_dir() and entry.name.lower() == folder.lower()
         )
         if len(spelled) > 1:
-            defects.append(f"{' and '.join(spelled)}: one folder twice; keep one")
+            findings.defects.append(f"{' and '.join(spelled)}: one folder twice; keep one")
             continue
         place, sheets = _find(root, folder)
         archive = find_entry(root, *(folder + suffix for suffix in ARCHIVES))
         if place is not None and sheets:
-            counts[folder] = _read_folder(folder, place, sheets, found, missing, defects)
+            counts[folder] = _read_folder(folder, place, sheets, found, findings)
         elif place is not None:
             names = " or ".join(f"'{sheet.format(folder=folder)}'" for sheet in facts.SHEETS)
-            missing.append(f"{folder}: no sheet {names}, neither in it nor beside it")
+            findings.missing.append(f"{folder}: no sheet {names}, neither in it nor beside it")
         elif archive is not None:
-            missing.append(f"{folder}: '{archive.name}' is not unpacked; unpack it into a folder {folder}")
+            findings.missing.append(f"{folder}: '{archive.name}' is not unpacked; unpack it into a folder {folder}")
         elif sheets:
-            missing.append(f"{folder}: no such folder, though its sheet '{sheets[0].name}' is here")
-    defects += _twice(found)
-    if defects:
-        more = f" (and more is missing: {'; '.join(missing[:3])})" if missing else ""
-        advice = f"restore the folders and sheets as they were published, and run again{more}"
-        raise BadData(summary(str(root), defects, advice))
-    if missing:
-        advice = "complete the download; a folder that is to be left out goes with its sheet"
-        raise MissingInput(f"{root}: {'; '.join(missing)}. What to do: {advice}")
+            findings.missing.append(f"{folder}: no such folder, though its sheet '{sheets[0].name}' is here")
+    findings.defects += _twice(found)
+    findings.tell(
+        root, "the folders and sheets as they were published", "a folder that is to be left out goes with its sheet"
+    )
     if not counts:
         raise MissingInput(f"{root}: none of the folders Base11 to Base34 is here; give the folder that holds them")
     absent = [folder for folder in facts.FOLDERS if folder not in counts]
@@ -122,27 +115,25 @@ def _find(root: Path, folder: str) -> tuple[Path | None, list[Path]]:
     return place, list({sheet.read_bytes(): sheet for sheet in sheets if sheet.is_file()}.values())
 
 
-def _read_folder(
-    folder: str, place: Path, sheets: Sequence[Path], found: list[Graded], missing: list[str], defects: list[str]
-) -> int:
+def _read_folder(folder: str, place: Path, sheets: Sequence[Path], found: list[Graded], findings: Findings) -> int:
     """Adds one folder's photographs, what it lacks and what is wrong; the number of its sheet's rows."""
     if len(sheets) > 1:
-        defects.append(f"{folder}: its sheets '{sheets[0]}' and '{sheets[1]}' differ; keep one")
+        findings.defects.append(f"{folder}: its sheets '{sheets[0]}' and '{sheets[1]}' differ; keep one")
         return 0
     rows, wrong = read_sheet(sheets[0])
     files, twice = by_key(photographs_in(place, "**/*"), folder)
-    defects += wrong + twice
+    findings.defects += wrong + twice
     if not files and (packed := [f.name for f in place.iterdir() if f.suffix.lower() in ARCHIVES]):
-        missing.append(
+        findings.missing.append(
             f"{folder}: holds archives ({', '.join(sorted(packed)[:3])}) and no photographs; unpack them there"
         )
         return len(rows)
     lost = [row.file for name, row in rows.items() if name not in files]
     if lost:
-        missing.append(shortage(folder, len(rows) - len(lost), len(rows), lost, "images"))
+        findings.missing.append(shortage(folder, len(rows) - len(lost), len(rows), lost, "images"))
     # Where rows could not be read, their photographs would seem to have none.
     extra = [] if wrong else [file.name for name, file in files.items() if name not in rows]
-    defects += [f"{folder}: {name} has no row in '{sheets[0].name}'" for name in extra]
+    findings.defects += [f"{folder}: {name} has no row in '{sheets[0].name}'" for name in extra]
     found += [Graded(files[n], folder, n, row.grade, row.edema) for n, row in rows.items() if n in files]
     return len(rows)
 
