@@ -92,21 +92,27 @@ def draw_split(config: Config, methods: Mapping[str, type[Method]]) -> Split:
     check_datasets(config, records)
     tasks = make_tasks(config.tasks, records)
     entries = read_photographs(config, records)
-    split = make_split(
-        records,
-        [entry.sha256 for entry in entries],
-        tasks,
-        seed=config.seed,
-        split_seed=config.data.split_seed,
-        test=config.data.test,
-        val=config.data.val,
-        by=config.data.by,
-        labels=config.data.labels,
-        evaluate=config.data.evaluate,
-        split_unlabeled=config.data.split_unlabeled,
-    )
+    split = split_by(config, records, [entry.sha256 for entry in entries], tasks)
     check_split(config, split, tasks, methods)
     return split
+
+
+def split_by(config: Config, records: Sequence[Record], sha256: Sequence[str], tasks: Mapping[str, Task]) -> Split:
+    """The split that the configuration asks for; `sha256` is "" for photographs that nobody has read."""
+    data = config.data
+    return make_split(
+        records,
+        sha256,
+        tasks,
+        seed=config.seed,
+        split_seed=data.split_seed,
+        test=data.test,
+        val=data.val,
+        by=data.by,
+        labels=data.labels,
+        evaluate=data.evaluate,
+        split_unlabeled=data.split_unlabeled,
+    )
 
 
 def check_unchanged(config: Config, run: RunFolder) -> None:

@@ -3,15 +3,14 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from semiretina.batch import Batch, Photographs, Progress
 from semiretina.config import Config, Stage
-from semiretina.data.roles import make_split
 from semiretina.data.split import Split
 from semiretina.engine.distributed import find_place
 from semiretina.engine.optimizers import make_optimizer
@@ -20,7 +19,7 @@ from semiretina.engine.train import make_method, sides
 from semiretina.methods import METHODS, Method
 from semiretina.models import build_network
 from semiretina.models.network import Network
-from semiretina.preparation import model_parameters
+from semiretina.preparation import model_parameters, split_by
 from semiretina.records import Record
 from semiretina.tasks import Task, make_tasks
 
@@ -39,7 +38,8 @@ class Clock:
         Reading the photographs is left out: it is done once for all. A refit counts as long as the first phase.
         """
         tasks = make_tasks(config.tasks, records)
-        split = plan_split(config, records, tasks)
+        # Its sizes, before any photograph is read: identical pictures are not yet known.
+        split = split_by(config, records, [""] * len(records), tasks)
         phases = ["train"] + (["refit"] if config.refit != "none" else [])
         return sum(self._phase(config, tasks, split, phase) for phase in phases)
 
@@ -113,26 +113,8 @@ class Clock:
         return self._seconds[key]
 
 
-def plan_split(config: Config, records: Sequence[Record], tasks: Mapping[str, Task]) -> Split:
-    """The split's sizes before any photograph is read: identical pictures are not yet known."""
-    data = config.data
-    return make_split(
-        records,
-        [""] * len(records),
-        tasks,
-        seed=config.seed,
-        split_seed=data.split_seed,
-        test=data.test,
-        val=data.val,
-        by=data.by,
-        labels=data.labels,
-        evaluate=data.evaluate,
-        split_unlabeled=data.split_unlabeled,
-    )
-
-
 def _network(config: Config, tasks: Mapping[str, Task]) -> Network:
-    outputs = {name: len(task.outputs) for name, task in tasks.items()}
+    outputs = {name: task.num_logits for name, task in tasks.items()}
     parameters = {name: value for name, value in model_parameters(config).items() if name != "weights"}
     network = build_network(str(config.model["name"]), outputs, config.data.size, parameters)
     return network.to(find_place(config.engine.device).device)
@@ -141,13 +123,11 @@ def _network(config: Config, tasks: Mapping[str, Task]) -> Network:
 def _batch(method: Method, tasks: Mapping[str, Task], size: int, count: int, side: str) -> Batch:
     device = _device(method.network)
     views = {view: torch.rand(count, 3, size, size, device=device) for view in method.views}
-    targets: dict[str, Tensor] = {}
-    if side == "labeled":
-        for name, task in tasks.items():
-            shape = (count, len(task.outputs)) if task.kind == "binary" else (count,)
-            targets[name] = torch.zeros(
-                shape, device=device, dtype=torch.float if task.kind == "binary" else torch.long
-            )
+    unknown = [Record(path=Path())] * count
+    targets = {
+        name: torch.zeros_like(torch.from_numpy(task.targets(unknown)), device=device)
+        for name, task in (tasks.items() if side == "labeled" else ())
+    }
     photographs = Photographs(views, np.arange(count), targets)
     return Batch(**{side: photographs})
 
