@@ -63,7 +63,7 @@ class Combined(Method):
         """
         super().__init__(network)
         self.lambda_cl = 1.0 if lambda_cl is None else lambda_cl
-        chosen = balance or ("balanced" if lambda_cl is None else "fixed")
+        chosen = meant(lambda_cl, balance)
         check_tasks(self.lambda_cl, network, "lambda_cl")
         check_tasks(alpha, network, "alpha")
         check_reconstruction(reconstruction, reduction)
@@ -149,6 +149,11 @@ class Combined(Method):
         """Moves the weights by what this update's steps saw."""
         if self.balance is not None:
             self.balance.move()
+
+
+def meant(lambda_cl: object, balance: str | None) -> str:
+    """The balance of a configuration: a `lambda_cl` that is given alone is a fixed one; without either, "balanced"."""
+    return balance or ("balanced" if lambda_cl is None else "fixed")
 
 
 def _plus(left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> list[Tensor | None]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from semiretina.data.split import Split
+from semiretina.methods.combined import meant
 from semiretina.report.cells import BASELINES, CELLS, TABLE_2, TRAININGS
 from semiretina.report.runs import Run
 
@@ -64,13 +65,13 @@ def number(name: str, runs: Sequence[Run], hole: str = "", note: str = "") -> Nu
 
 
 def _balance(run: Run) -> str:
-    """How a combined training weights its losses, by the rule of `methods.combined`; "" for any other training."""
+    """How a combined training weights its losses; "" for any other training."""
     method = run.config["stages"][-1]["method"]
     if method["name"] != "combined":
         return ""
     fixed = method.get("lambda_cl")
-    balance = method.get("balance") or ("balanced" if fixed is None else "fixed")
-    return f"fixed λ = {1.0 if fixed is None else fixed:g}" if balance == "fixed" else str(balance)
+    balance = meant(fixed, method.get("balance"))
+    return f"fixed λ = {1.0 if fixed is None else fixed:g}" if balance == "fixed" else balance
 
 
 def table_two(numbers: Mapping[str, Number]) -> list[tuple[str, list[Number]]]:
