@@ -15,6 +15,16 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def duration(seconds: float) -> str:
+    """A length of time in words: "40 s", "12 min", "3 h 20 min", "5 days"."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{round(seconds)} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 48 * 60 else f"{round(minutes / 1440)} days"
+
+
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
     """Yields `advance(count=1, note="")`. `total` is the number of counts that make the work done."""

@@ -8,6 +8,7 @@ import pytest
 
 from semiretina.data.sources import SOURCES
 from semiretina.errors import BadConfig, MissingInput, NonFiniteLoss, Refused
+from semiretina.progress import duration
 from semiretina.records import Record, read_manifest
 from semiretina.report.cells import CELLS
 from semiretina.studies import presets, reproduce
@@ -30,7 +31,7 @@ def source_of(folder, names, **known):
     [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (7300, "2 h 2 min"), (200_000, "2 days")],
 )
 def test_a_length_of_time_in_words(seconds, said):
-    assert reproduce.duration(seconds) == said
+    assert duration(seconds) == said
 
 
 def test_the_labels_of_an_unlabelled_source_stay_hidden(monkeypatch, tmp_path, plan):

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from semiretina import cli
 from semiretina.config import load_config
 from semiretina.errors import BadConfig, BadData, Refused, UserError
+from semiretina.progress import duration
 from semiretina.report.table1 import read_points
 from semiretina.studies import points as points_module
 from semiretina.studies import sweep as study
@@ -284,7 +285,7 @@ def test_points_of_several_outputs_and_classes(config, make_grid, tmp_path):
     ("seconds", "text"), [(3, "3 s"), (99.4, "99 s"), (120, "2 min"), (5940, "99 min"), (6000, "1 h 40 min")]
 )
 def test_a_time_left_is_read_at_a_glance(seconds, text):
-    assert study._duration(seconds) == text
+    assert duration(seconds) == text
 
 
 def start(config, grid, out, *words):

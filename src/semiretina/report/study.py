@@ -10,7 +10,7 @@ from semiretina.errors import BadData
 from semiretina.files import read_text
 from semiretina.report.cells import CELLS, Cell
 from semiretina.report.runs import Run, check_complete, read_runs
-from semiretina.report.table1 import TRAININGS, Point, read_points
+from semiretina.report.table1 import INDEX, TRAININGS, Point, read_points
 
 SCHEMA = 1
 
@@ -142,6 +142,6 @@ def _grids(raw: Mapping[str, Mapping[str, str]], out: Path) -> list[Grid]:
     stated = list(raw.items())
     for number, training in enumerate(TRAININGS.values()):
         name, grid = stated[number] if number < len(stated) else ("", {})
-        points = read_points(out / grid["folder"] / "points.jsonl") if grid else []
+        points = read_points(out / grid["folder"] / INDEX) if grid else []
         found.append(Grid(training, name, points, grid.get("hole", "")))
     return found

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 from semiretina import __version__
 from semiretina.errors import BadData
 from semiretina.files import read_text, write_text
+from semiretina.report.template import render
 
 PERCENTILES = (75, 80, 85, 90, 95)
 
@@ -48,6 +49,7 @@ REMARKS = (
     "Nesterov is a flag, printed as 0.0 and 1.0; several values in a cell are tied.",
     "The paper's weight decay of 1.0 lies outside its own grid of 1e-7, 1e-5, 0.01 and 0.1 (section 5.1).",
 )
+INDEX = "points.jsonl"  # in the folder of a sweep
 TITLES = {"lr": "learning rate", "momentum": "momentum", "nesterov": "Nesterov", "weight_decay": "weight decay"}
 
 
@@ -186,18 +188,8 @@ def write_page(points: Mapping[str, Sequence[Point]], file: Path) -> None:
 
 
 def _render(template: str, points: Mapping[str, Sequence[Point]]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  (slow to import)
-
-    environment = Environment(
-        loader=PackageLoader("semiretina.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = [(half, _headline(half)) for half in halves(points)]
-    page: str = environment.get_template(template).render(halves=shown, notes=_notes(points), version=__version__)
-    return page
+    return render(template, {"halves": shown, "notes": _notes(points), "version": __version__})
 
 
 def _headline(half: Half) -> str:

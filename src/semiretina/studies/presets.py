@@ -4,6 +4,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ PRESETS = ("paper", "corrected")
 GRID_VAL = 0.2  # the grid search of section 5.1 chooses on validation, which preset `paper` joins to train
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """Where a reproduction takes its settings from: a preset, whole or in small."""
 
@@ -28,7 +29,7 @@ class Plan:
     weights: Path | None  # the folder of pretrained weights
     unlabeled: bool  # whether the manifest has unlabelled photographs
 
-    @property
+    @cached_property
     def small(self) -> Mapping[str, Any]:
         """What `--quick` changes: `configs/paper/quick.toml`, or nothing."""
         return tomllib.loads(read_text(folder() / "quick.toml")) if self.quick else {}

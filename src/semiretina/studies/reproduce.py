@@ -18,19 +18,17 @@ from semiretina.errors import BadConfig, MissingInput, NonFiniteLoss, Refused
 from semiretina.experiment import train
 from semiretina.files import read_text, write_text
 from semiretina.parts import lookup
-from semiretina.progress import say
+from semiretina.progress import duration, say
 from semiretina.records import LESIONS, Record, read_manifest, write_manifest
 from semiretina.report.cells import CELLS
 from semiretina.report.paper import write_paper_report
-from semiretina.report.table1 import read_points
+from semiretina.report.study import SCHEMA
+from semiretina.report.table1 import INDEX, read_points
 from semiretina.studies.estimate import Clock
 from semiretina.studies.grid import read_grid
-from semiretina.studies.points import INDEX
 from semiretina.studies.presets import PRESETS, Plan
 from semiretina.studies.sweep import sweep
 from semiretina.toml_text import dump_toml
-
-SCHEMA = 1
 
 
 def reproduce(
@@ -170,16 +168,6 @@ def _tell(plan: Plan, records: Sequence[Record], out: Path, seeds: int) -> list[
 def count_points(grid: Path) -> int:
     """How many points a grid has."""
     return math.prod(len(values) for values in read_grid(grid).values())
-
-
-def duration(seconds: float) -> str:
-    """A length of time in words: "40 s", "12 min", "3 h 20 min", "5 days"."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{round(seconds)} s"
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes < 48 * 60 else f"{round(minutes / 1440)} days"
 
 
 def _check_free(out: Path, study: Mapping[str, Any]) -> None:

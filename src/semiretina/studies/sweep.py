@@ -11,11 +11,11 @@ from contextlib import closing
 from pathlib import Path
 
 from semiretina.errors import UserError
-from semiretina.progress import say
-from semiretina.report.table1 import TRAININGS, Point, to_text, write_page
+from semiretina.progress import duration, say
+from semiretina.report.table1 import INDEX, TRAININGS, Point, to_text, write_page
 from semiretina.studies.cluster import work_on_cluster
 from semiretina.studies.grid import GridPoint, grid_points
-from semiretina.studies.points import INDEX, finished, update_index, work
+from semiretina.studies.points import finished, update_index, work
 from semiretina.studies.processes import work_in_processes
 
 
@@ -97,17 +97,10 @@ def _tell(ways: Iterator[None], points: Sequence[GridPoint], waiting: Sequence[G
         for point in ended:
             accuracy = found[point.key].accuracy
             reached = found[point.key].status if accuracy is None else f"accuracy {accuracy:.3f}"
-            say(f"sweep: {len(waiting) - len(left)}/{len(waiting)}, {_duration(seconds)} left; {point}: {reached}")
+            say(f"sweep: {len(waiting) - len(left)}/{len(waiting)}, {duration(seconds)} left; {point}: {reached}")
 
 
 def _how_far(points: Sequence[Point]) -> str:
     states = [point.status for point in points]
     counted = [f"{states.count(state)} {state}" for state in ("done", "diverged", "open") if state in states]
     return f"{len(points)} points: {', '.join(counted)}"
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
