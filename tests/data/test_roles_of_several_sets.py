@@ -106,3 +106,11 @@ def test_a_patient_in_a_given_unlabeled_test_set_does_not_train():
 def test_a_given_role_unlabeled_is_not_held_out():
     records = graded(20) + [record(n, split="unlabeled") for n in range(30, 50)]
     assert split_of(records, split_unlabeled=True).counts["unlabeled"] == 20
+
+
+def test_ungradable_photographs_take_no_share_of_the_held_out_ones():
+    good = graded(20) + [record(n) for n in range(30, 80)]
+    bad = [record(n, quality="ungradable") for n in range(80, 130)]
+    counts = split_of(good + bad, split_unlabeled=True).counts
+    assert counts == split_of(good, split_unlabeled=True).counts | {"unused": 50}
+    assert counts["unlabeled-test"] == 10

@@ -68,12 +68,12 @@ def make_split(
         for row in _draw(free, groups, strata, _share(role, wanted, whole), generator(role, key)):
             roles[row] = role
     roles = _settle(roles, labeled, groups)
+    roles = ["unused" if record.quality == "ungradable" else role for record, role in zip(records, roles, strict=True)]
     if split_unlabeled:
         given = [record.split for record in records]
         roles = _split_unlabeled(roles, given, groups, strata, (("test", test, split_seed), ("val", val, seed)))
     if labels != "all":
         roles = _cut(roles, strata, judged, labels, seed)
-    roles = ["unused" if record.quality == "ungradable" else role for record, role in zip(records, roles, strict=True)]
     split = Split(records, sha256, groups, roles)
     assert not torn_groups(split), torn_groups(split)
     return split
