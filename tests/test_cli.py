@@ -111,6 +111,7 @@ def test_version(call):
         (["train", "a.toml", "--lr", "3"], "No such option: --lr"),
         (["predict", "run", "a.jpg"], "Missing option '--out'"),
         (["data", "import", "table"], "Missing option '--root'"),
+        (["data", "import", "table", "--root", ".", "--no-errata"], "only messidor has errata"),
         (["evaluate", "run", "--split", "train"], "'train' is not one of 'val', 'test'"),
         (["evaluate", "run", "--split", "val", "--manifest", "m.csv"], "give one of --split and --manifest"),
     ],

@@ -164,6 +164,8 @@ def import_source(
     """Read a data set's own files into a manifest."""
     from semiretina.data.sources import import_source as read
 
+    if no_errata and source != "messidor":
+        raise typer.BadParameter("only messidor has errata", param_hint="--no-errata")
     count = read(source, root, out, [*(o or ()), *(["errata=false"] if no_errata else [])])
     print(f"{count} records: {out}")
 
