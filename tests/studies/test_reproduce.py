@@ -66,11 +66,15 @@ def test_an_unlabelled_source_without_a_folder(monkeypatch, tmp_path, plan, entr
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"preset": "papre"}, "--preset papre: known are paper, corrected"), ({"seeds": 0}, "--seeds 0: at least one")],
+    [
+        ({"source": "mesidor"}, "reproduce: unknown name 'mesidor'"),
+        ({"preset": "papre"}, "--preset papre: known are paper, corrected"),
+        ({"seeds": 0}, "--seeds 0: at least one"),
+    ],
 )
 def test_wrong_settings_are_told_before_anything_is_written(tmp_path, settings, said):
     with pytest.raises(BadConfig, match=said):
-        reproduce.reproduce("synthetic", tmp_path / "drawn", tmp_path / "out", **settings)
+        reproduce.reproduce(**{"source": "synthetic", "root": tmp_path / "drawn", "out": tmp_path / "out"} | settings)
     assert not list(tmp_path.iterdir())
 
 
@@ -102,9 +106,10 @@ class Stop(BaseException):
 
 def test_a_stop_takes_nothing_out_of_the_study_and_the_grid_begins_with_a_report(monkeypatch, tmp_path):
     out, seen = tmp_path / "out", []
-    todo = [(name, 0, out / "runs" / f"{name}-seed0") for name in ("aecl1-baseline", "aecl1-combined", "res18-scratch")]
+    names = ("aecl1-baseline", "aecl1-combined", "res18-scratch")
+    monkeypatch.setattr(reproduce, "CELLS", {name: CELLS[name] for name in names})
     monkeypatch.setattr(reproduce, "gather", lambda *given: [])
-    monkeypatch.setattr(reproduce, "_tell", lambda *given: todo)
+    monkeypatch.setattr(reproduce, "_tell", lambda *given: None)
     monkeypatch.setattr(reproduce, "write_paper_report", lambda out: seen.append(study()) or out / "report.html")
 
     def study():
@@ -113,9 +118,9 @@ def test_a_stop_takes_nothing_out_of_the_study_and_the_grid_begins_with_a_report
         return runs, [name for name, cell in told["cells"].items() if cell["failed"]], list(told["grids"])
 
     def train(config, run):
+        run.mkdir(parents=True, exist_ok=True)
         if run.name.startswith("aecl1-combined"):
             raise NonFiniteLoss("the loss is nan")
-        run.mkdir(parents=True, exist_ok=True)
         (run / "result.json").touch()
 
     def stop(*given):
@@ -129,11 +134,32 @@ def test_a_stop_takes_nothing_out_of_the_study_and_the_grid_begins_with_a_report
     runs = ["runs/aecl1-baseline-seed0", "runs/res18-scratch-seed0"]
     grids = ["aecl1-ae-then-cl", "aecl1-combined"]
     assert seen == [(runs, ["aecl1-combined"], grids)]
-    # Stopped again in the first training: the finished ones and the grids still stand.
+    # Stopped again in the first training that is left: what ended and the grids still stand.
     monkeypatch.setattr(reproduce, "train", stop)
     with pytest.raises(Stop):
-        reproduce.reproduce(*given, quick=True)
-    assert study() == (runs, [], grids)
+        reproduce.reproduce(*given, quick=True, seeds=2)
+    assert study() == (runs, ["aecl1-combined"], grids)
+    assert len(seen) == 1
+
+
+def test_what_ended_is_not_trained_again(tmp_path, plan):
+    out = tmp_path / "out"
+    for name in ("resnet18-pretrained-seed1", "aecl1-combined-seed0", "aecl1-baseline-seed0"):
+        (out / "runs" / name).mkdir(parents=True)
+    (out / "runs" / "resnet18-pretrained-seed1" / "result.json").touch()
+    failed = {"aecl1-combined": {"failed": {"0": "nan"}}, "res18-scratch": {"failed": {"0": "nan"}}}
+    (out / "study.json").write_text(json.dumps({"cells": failed}))
+    cells, todo = reproduce._stand(plan, out, 2)
+    # Its weights are no longer there: it stays, but no further seed of it can be trained.
+    assert cells["resnet18-pretrained"] == {"hole": "", "runs": ["runs/resnet18-pretrained-seed1"], "failed": {}}
+    assert cells["aeres18-baseline"]["hole"].startswith("weights absent")
+    # It diverged; the folder of the other one is gone, so that one is tried again.
+    assert cells["aecl1-combined"]["failed"] == {"0": "nan"}
+    assert not cells["res18-scratch"]["failed"]
+    left = {(name, seed) for name, seed, _ in todo}
+    assert left == {(name, seed) for name, cell in CELLS.items() if not cell.weights for seed in (0, 1)} - {
+        ("aecl1-combined", 0)
+    }
 
 
 @pytest.mark.slow
@@ -158,7 +184,7 @@ def test_every_training_up_to_the_report(monkeypatch, tmp_path, preset, capsys):
     out = tmp_path / "out"
     assert said == f"report: {out / 'report.html'}"
     told = capsys.readouterr().err
-    assert "11 trainings (5 holes, 0 done), 4 points of the grid search to do: about" in told
+    assert "6 trainings to do (0 done, 5 cells are holes), 4 points of the grid search to do: about" in told
     assert "the full grid around aecl1-combined has 96 points: about" in told
 
     study = json.loads((out / "study.json").read_text())

@@ -50,6 +50,7 @@ def reproduce(
 
     Raises Refused where `out` holds something else, and what importing and training raise.
     """
+    lookup(SOURCES, source, "reproduce")
     if preset not in PRESETS:
         raise BadConfig(f"--preset {preset}: known are {', '.join(PRESETS)}")
     if seeds < 1:
@@ -68,22 +69,17 @@ def reproduce(
     plan = replace(blank, unlabeled=any(not _graded(record) for record in records))
     if not plan.unlabeled:
         say("reproduce: no unlabelled photographs; the autoencoders learn from the labelled ones, without their labels")
-    todo = _tell(plan, records, out, seeds)
-
     # Written whole before anything is trained: a stop takes nothing out of the report that already stands.
-    cells: dict[str, Any] = {name: {"hole": plan.hole(name), "runs": [], "failed": {}} for name in CELLS}
+    cells, todo = _stand(plan, out, seeds)
+    _tell(plan, records, out, cells, todo)
     grids = {name: {"hole": plan.hole(name), "folder": f"grids/{name}"} for name in plan.grid_cells}
     study |= {"seeds": seeds, "cells": cells, "grids": grids}
-    for name, _, run in todo:
-        if RunFolder(run).result.exists():
-            cells[name]["runs"].append(str(run.relative_to(out)))
     _write(out, study)
     for name, seed, run in todo:
         say(f"reproduce: {name}, seed {seed}")
         try:
             train(plan.config(name, seed), run)
-            stands = str(run.relative_to(out))
-            cells[name]["runs"] += [stands] if stands not in cells[name]["runs"] else []
+            cells[name]["runs"].append(str(run.relative_to(out)))
         except NonFiniteLoss as error:
             cells[name]["failed"][str(seed)] = str(error)
             say(str(error))
@@ -137,16 +133,37 @@ def _import(name: str, root: Path, options: Sequence[str] = ()) -> list[Record]:
         return read_manifest(manifest)
 
 
-def _tell(plan: Plan, records: Sequence[Record], out: Path, seeds: int) -> list[tuple[str, int, Path]]:
-    """Says how many trainings there are and about how long they take; those that are not holes."""
-    runs = [(name, seed, out / "runs" / f"{name}-seed{seed}") for name in CELLS for seed in range(seeds)]
-    possible = [run for run in runs if not plan.hole(run[0])]
+def _stand(plan: Plan, out: Path, seeds: int) -> tuple[dict[str, Any], list[tuple[str, int, Path]]]:
+    """What stands of every cell, and the trainings that are to be done.
+
+    A finished training stays, also a pretrained one whose weights are no longer given. One that diverged is a result
+    too, as long as its run folder is there.
+    """
+    file = out / "study.json"
+    before = json.loads(read_text(file)).get("cells", {})
+    cells: dict[str, Any] = {}
+    todo = []
     for name in CELLS:
-        if plan.hole(name):
-            say(f"reproduce: {name} stays a hole: {plan.hole(name)}")
-    new = [run for run in possible if not RunFolder(run[2]).result.exists()]
+        runs = {seed: out / "runs" / f"{name}-seed{seed}" for seed in range(seeds)}
+        failed = before.get(name, {}).get("failed", {})
+        failed = {str(seed): failed[str(seed)] for seed, run in runs.items() if str(seed) in failed and run.exists()}
+        done = [seed for seed, run in runs.items() if RunFolder(run).result.exists()]
+        hole = "" if done else plan.hole(name)
+        cells[name] = {"hole": hole, "runs": [str(runs[seed].relative_to(out)) for seed in done], "failed": failed}
+        if not plan.hole(name):
+            todo += [(name, seed, run) for seed, run in runs.items() if seed not in done and str(seed) not in failed]
+    return cells, todo
+
+
+def _tell(
+    plan: Plan, records: Sequence[Record], out: Path, cells: Mapping[str, Any], todo: Sequence[tuple[str, int, Path]]
+) -> None:
+    """Says how many trainings there are and about how long they take."""
+    for name, cell in cells.items():
+        if cell["hole"]:
+            say(f"reproduce: {name} stays a hole: {cell['hole']}")
     clock = Clock()
-    seconds = sum(clock.seconds(plan.config(name, seed), records) for name, seed, _ in new)
+    seconds = sum(clock.seconds(plan.config(name, seed), records) for name, seed, _ in todo)
     points = 0
     for name in plan.grid_cells:
         if not plan.hole(name):
@@ -157,12 +174,14 @@ def _tell(plan: Plan, records: Sequence[Record], out: Path, seeds: int) -> list[
             if plan.quick:
                 whole = count_points(plan.grid.with_name("grid.toml"))
                 say(f"reproduce: the full grid around {name} has {whole} points: about {duration(each * whole)} here")
+    done = sum(len(cell["runs"]) for cell in cells.values())
+    diverged = sum(len(cell["failed"]) for cell in cells.values())
     say(
-        f"reproduce: {len(runs)} trainings ({len(runs) - len(possible)} holes, {len(possible) - len(new)} done), "
+        f"reproduce: {len(todo)} trainings to do ({done} done{f', {diverged} diverged' if diverged else ''}, "
+        f"{sum(bool(cell['hole']) for cell in cells.values())} cells are holes), "
         f"{points} points of the grid search to do: about {duration(seconds)} here, as busy as this machine is now "
         "(estimated from a few steps of each)"
     )
-    return possible
 
 
 def count_points(grid: Path) -> int:
