@@ -1,44 +1,95 @@
 """Scores of a grader: labels and probabilities in, numbers with 95 % intervals out.
 
-Accuracy stands beside the majority vote, the accuracy of always naming the commonest class.
+Accuracy stands beside the majority vote, the accuracy of always naming the commonest class. How often the intervals
+hold the truth is measured in `benchmarks/coverage.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import nan
 
 import numpy as np
 import numpy.typing as npt
 
-from semiretina.draws import generator
-from semiretina.scoring.intervals import Estimate, Floats, Ints, auroc, group_numbers, share
-
-RESAMPLES = 2000
-CELLS = 4_000_000  # of one block of resamples x photographs: bounds the memory of the bootstrap
+from semiretina.scoring.bootstrap import logit_interval, reflected_interval, resamples
+from semiretina.scoring.intervals import (
+    Estimate,
+    Floats,
+    Ints,
+    auroc,
+    group_numbers,
+    mean_of,
+    predictive_value,
+    share,
+    wilson,
+)
+from semiretina.scoring.weighted import (
+    average_precisions,
+    briers,
+    calibration_errors,
+    kappas,
+    macro_aurocs,
+)
 
 Scores = dict[str, Estimate | float | int]
-Groups = Sequence[str] | npt.NDArray[np.str_]
+Groups = Sequence[str] | npt.NDArray[np.str_] | Ints
+Values = Mapping[str, Floats]  # of scores in resamples
+RANGES = {"quadratic_kappa": (-1.0, 1.0), "brier": (0.0, 2.0)}  # of a choice among classes; otherwise 0 to 1
 
 
 def binary_scores(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike, groups: Groups, threshold: float = 0.5, level: float = 0.95
+    labels: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    groups: Groups,
+    threshold: float = 0.5,
+    level: float = 0.95,
+    prevalence: float | None = None,
 ) -> Scores:
     """Scores of one yes-or-no output.
 
     `labels` [n] are 0 or 1; unknown ones (NaN or negative) are dropped. `probabilities` [n] of 1; a probability at or
-    above `threshold` is a yes. `groups` [n] name the patients. Keys: n, positives (ints), majority (float), and the
-    `Estimate`s accuracy, auroc, sensitivity, specificity, each NaN where its class is missing.
+    above `threshold` is a yes. `groups` [n] name the patients. Keys: n, positives (ints), majority and prevalence
+    (floats: the stated `prevalence`, or else the sample's), and the `Estimate`s accuracy, balanced_accuracy, auroc,
+    average_precision, sensitivity, specificity, ppv and npv (at that prevalence, which counts as known), brier and ece;
+    each NaN where its class is missing.
+
+    Intervals: `share` for accuracy, sensitivity and specificity, and from the latter two `mean_of` and
+    `predictive_value`; `auroc`; 2000 resamples of patients, drawn the same at each call, for average precision and
+    Brier's score (`logit_interval`) and for the calibration error (`reflected_interval`).
     """
     y, p, g = _known(labels, probabilities, groups)
-    yes = p >= threshold
+    yes, positive = p >= threshold, y == 1
     n, positives = len(y), int(y.sum())
+    assert prevalence is None or 0 <= prevalence <= 1, "a prevalence is a share"
+    rate = (positives / n if n else nan) if prevalence is None else prevalence
+    sensitivity, specificity = share(yes[positive], g[positive], level), share(~yes[~positive], g[~positive], level)
+
+    def values(weights: Floats) -> Values:
+        return {
+            "average_precision": average_precisions(y, p, weights),
+            "brier": briers(y, p, weights),
+            "ece": calibration_errors(y, p, weights),
+        }
+
+    resampled = _bootstrap(values, y, g, level)
+    precision = resampled["average_precision"]
+    if precision.value == 1:
+        # A perfect ranking, as in `auroc`: no resample is worse.
+        precision = wilson(1.0, len(np.unique(g[positive])), level)
     return {
         "n": n,
         "positives": positives,
         "majority": max(positives, n - positives) / n if n else nan,
-        "accuracy": share(yes == (y == 1), g, level),
+        "prevalence": rate,
+        "accuracy": share(yes == positive, g, level),
+        "balanced_accuracy": mean_of([sensitivity, specificity]),
         "auroc": auroc(y, p, g, level),
-        "sensitivity": share(yes[y == 1], g[y == 1], level),
-        "specificity": share(~yes[y == 0], g[y == 0], level),
+        "average_precision": precision,
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "ppv": predictive_value(sensitivity, specificity, rate),
+        "npv": predictive_value(specificity, sensitivity, 1 - rate),
+        "brier": resampled["brier"],
+        "ece": resampled["ece"],
     }
 
 
@@ -46,26 +97,33 @@ def class_scores(labels: npt.ArrayLike, probabilities: npt.ArrayLike, groups: Gr
     """Scores of one choice among k classes in their order (grades).
 
     `labels` [n] are class numbers; negative ones are unknown and dropped. `probabilities` [n, k]; the largest is the
-    answer. Keys: n (int), majority (float), and the `Estimate`s accuracy, quadratic_kappa (Cohen's, weights (i - j)^2)
-    and auroc (the mean over classes of one against the rest; a class that is absent, or alone, is left out). The
-    intervals of the last two are percentiles of 2000 resamples of patients, drawn the same at each call; NaN where the
-    resamples do not vary.
+    answer. Keys: n (int), majority (float), and the `Estimate`s accuracy, balanced_accuracy (the mean over classes of
+    the share answered rightly), quadratic_kappa (Cohen's, weights (i - j)^2), auroc (the mean over classes of one
+    against the rest), brier (summed over classes) and ece (of the answer's probability). A class that is absent is left
+    out of the means. The intervals of accuracy and balanced accuracy are those of `share` and `mean_of`; the others are
+    `logit_interval`s, that of ece a `reflected_interval`, NaN where the resamples do not vary.
     """
     y, p, g = _known(labels, probabilities, groups)
     n, classes = len(y), p.shape[1]
     assert n == 0 or y.max() < classes, "a label beyond the last class"
     answers = p.argmax(axis=1)
-    everyone = np.ones((1, n))
-    values = (
-        np.concatenate([_kappas(y, answers, everyone, classes), _macro_aurocs(y, p, everyone)]) if n else [nan, nan]
-    )
-    kappa_interval, auroc_interval = _bootstrap(y, answers, p, g, level)
+    right, certainty = answers == y, p.max(axis=1, initial=0)
+
+    def values(weights: Floats) -> Values:
+        return {
+            "quadratic_kappa": kappas(y, answers, classes, weights),
+            "auroc": macro_aurocs(y, p, weights),
+            "brier": briers(y, p, weights),
+            "ece": calibration_errors(right, certainty, weights),
+        }
+
+    own = [y == k for k in range(classes) if (y == k).any()]
     return {
         "n": n,
         "majority": float(np.bincount(y).max() / n) if n else nan,
-        "accuracy": share(answers == y, g, level),
-        "quadratic_kappa": Estimate(float(values[0]), *kappa_interval),
-        "auroc": Estimate(float(values[1]), *auroc_interval),
+        "accuracy": share(right, g, level),
+        "balanced_accuracy": mean_of([share(right[k], g[k], level) for k in own] if len(own) > 1 else []),
+        **_bootstrap(values, y, g, level, RANGES, width=classes),
     }
 
 
@@ -76,62 +134,32 @@ def _known(labels: npt.ArrayLike, probabilities: npt.ArrayLike, groups: Groups) 
     known = y >= 0
     p = p[known]
     assert np.isfinite(p).all(), "probabilities must be finite"
-    return y[known].astype(np.int64), p, group_numbers(np.asarray(groups, np.str_)[known])
+    return y[known].astype(np.int64), p, group_numbers(np.asarray(groups)[known])
 
 
 def _bootstrap(
-    y: Ints, answers: Ints, p: Floats, g: Ints, level: float
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Percentile intervals of kappa and macro AUROC over resamples of the groups."""
-    if len(y) == 0:
-        return (nan, nan), (nan, nan)
-    count = int(g.max()) + 1
-    draw = generator("scoring bootstrap", count)
-    block = max(1, CELLS // max(len(y), p.shape[1] ** 2))
-    kappas, aurocs = [], []
-    for start in range(0, RESAMPLES, block):
-        times = draw.multinomial(count, np.full(count, 1 / count), size=min(block, RESAMPLES - start))
-        weights = times[:, g].astype(np.float64)  # [resamples, n]: how often a photograph is in a resample
-        kappas.append(_kappas(y, answers, weights, p.shape[1]))
-        aurocs.append(_macro_aurocs(y, p, weights))
-    return _percentiles(np.concatenate(kappas), level), _percentiles(np.concatenate(aurocs), level)
+    values: Callable[[Floats], Values],
+    y: Ints,
+    groups: Ints,
+    level: float,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    width: int = 1,
+) -> dict[str, Estimate]:
+    """`values` of the photographs as they are, with intervals from one set of resamples of the groups.
 
-
-def _percentiles(values: Floats, level: float) -> tuple[float, float]:
-    defined = values[np.isfinite(values)]
-    if len(defined) == 0 or np.ptp(defined) < 1e-12:
-        return nan, nan
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def _kappas(y: Ints, answers: Ints, weights: Floats, classes: int) -> Floats:
-    """[resamples] Cohen's kappa with quadratic weights; NaN where chance alone agrees fully."""
-    cells = np.zeros((len(y), classes * classes))
-    cells[np.arange(len(y)), y * classes + answers] = 1
-    tables = (weights @ cells).reshape(-1, classes, classes)
-    distance = np.square(np.subtract.outer(np.arange(classes), np.arange(classes))).astype(np.float64)
-    observed = (tables * distance).sum(axis=(1, 2))
-    expected = np.einsum("bi,ij,bj->b", tables.sum(axis=2), distance, tables.sum(axis=1)) / tables.sum(axis=(1, 2))
-    disagreement: Floats = np.divide(observed, expected, out=np.full_like(observed, nan), where=expected > 0)
-    return 1 - disagreement
-
-
-def _macro_aurocs(y: Ints, p: Floats, weights: Floats) -> Floats:
-    """[resamples] mean over the classes of the area of one against the rest, over those a resample lets define."""
-    total, defined = np.zeros(len(weights)), np.zeros(len(weights))
-    for k in range(p.shape[1]):
-        if not 0 < (y == k).sum() < len(y):
-            continue
-        order = np.argsort(p[:, k], kind="stable")
-        starts = np.flatnonzero(np.diff(p[order, k], prepend=np.nan) != 0)  # ties make one step of the curve
-        sorted_weights = weights[:, order]
-        here = (y == k)[order]
-        positives = np.add.reduceat(sorted_weights * here, starts, axis=1)
-        negatives = np.add.reduceat(sorted_weights * ~here, starts, axis=1)
-        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-        below = negatives.cumsum(axis=1) - negatives / 2
-        won = np.einsum("bu,bu->b", positives, below)
-        total += np.divide(won, pairs, out=np.zeros_like(won), where=pairs > 0)
-        defined += pairs > 0
-    return np.divide(total, defined, out=np.full_like(total, nan), where=defined > 0)
+    A score lies between 0 and 1, if not in its own one of `ranges`. How sure its standard error is depends on the
+    patients that have anything but the commonest class: with few of them all resamples are alike.
+    """
+    observed = values(np.ones((1, len(groups))))
+    blocks = [values(weights) for weights in resamples(groups, "scores", width=width)]
+    patients = len(np.unique(groups))
+    rarer = len(np.unique(groups[y != np.bincount(y).argmax()])) if len(y) else 0
+    estimates = {}
+    for name, whole in observed.items():
+        value, drawn = float(whole[0]), np.concatenate([block[name] for block in blocks] or [np.zeros(0)])
+        if name == "ece":
+            bounds = reflected_interval(value, drawn, level)
+        else:
+            bounds = logit_interval(value, drawn, patients, rarer - 1, level, *(ranges or {}).get(name, (0.0, 1.0)))
+        estimates[name] = Estimate(value, *bounds)
+    return estimates
