@@ -1,0 +1,98 @@
+"""What a run answered to its test photographs, in a form in which two runs can be laid side by side."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from semiretina.errors import BadData
+from semiretina.files import read_text
+from semiretina.report.runs import Run
+from semiretina.scoring.intervals import Floats, Ints, group_numbers
+from semiretina.tasks import make_task
+
+
+class Unfit(Exception):
+    """Why a run, or a pair of runs, cannot be compared; `example` is the path of a photograph that shows it, or ""."""
+
+    def __init__(self, reason: str, example: str = "") -> None:
+        super().__init__(reason)
+        self.example = example
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One run's answers to the labelled test photographs of one output, in the order of their paths.
+
+    `values` are probabilities, [n] of 1 or [n, k] of classes; `chosen` [n] are the answers at the run's threshold.
+    `groups` [n] number the patients, or what else must count as one; `unit` is the word for them.
+    """
+
+    paths: list[str]
+    groups: Ints
+    unit: str
+    labels: Ints
+    values: Floats
+    chosen: Ints
+
+
+def read_answers(run: Run, key: str) -> Answers:
+    """The answers for `key`, a task or `task.output`.
+
+    Raises Unfit where the run has none or a probability is not a number, BadData for a broken table.
+    """
+    if key not in run.result["test"]:
+        has = ", ".join(run.result["test"])
+        raise Unfit(
+            f"{run.label} has no test scores of {key}" + (f", but of {has}" if has else ": its test set is closed")
+        )
+    task, _, output = key.partition(".")
+    file = run.folder.predictions("test")
+    photographs: dict[str, list[Mapping[str, str]]] = {}
+    try:
+        for row in csv.DictReader(io.StringIO(read_text(file), newline="")):
+            if row["task"] == task and output in ("", row["output"]) and row["label"]:
+                photographs.setdefault(row["path"], []).append(row)
+        paths = sorted(photographs)
+        rows = [photographs[path] for path in paths]
+        labels = np.array([[int(row["label"]) for row in own] for own in rows], np.int64)
+        values = np.array([[float(row["probability"]) for row in own] for own in rows], np.float64)
+        patients, groups = [own[0]["patient"] for own in rows], [own[0].get("group", "") for own in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadData(f"{file}: not a table of predictions ({error}); train the run again") from None
+    if not paths:
+        raise Unfit(f"{run.label} has no labelled test photograph of {key}")
+    if not np.isfinite(values).all():
+        first = paths[int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])]
+        raise Unfit(f"{run.label} has probabilities that are not numbers", first)
+    numbers, unit = _independent(run, patients, groups)
+    if make_task(task, "icdr").kind == "binary":
+        yes = values[:, 0] >= _threshold(run, key)
+        return Answers(paths, numbers, unit, labels[:, 0], values[:, 0], yes.astype(np.int64))
+    return Answers(paths, numbers, unit, labels.argmax(axis=1), values, values.argmax(axis=1))
+
+
+def _independent(run: Run, patients: Sequence[str], groups: Sequence[str]) -> tuple[Ints, str]:
+    """Numbers of the photographs that must count as one, and the word for them."""
+    of_patients, of_groups = group_numbers(patients), group_numbers(groups)
+    if run.config.get("data", {}).get("by") == "photograph":
+        # Such a split's groups are equal pictures alone, but it makes fellow eyes no less alike.
+        links = coo_array(
+            (np.ones(len(patients)), (of_patients, len(patients) + of_groups)), shape=[2 * len(patients)] * 2
+        )
+        numbers = group_numbers(connected_components(links, directed=False)[1][of_patients])
+    else:
+        numbers = of_groups if any(groups) else of_patients  # groups are patients, joined where they share a picture
+    if any(patients):
+        return numbers, "patient"
+    return numbers, "photograph" if numbers.max() + 1 == len(numbers) else "group"
+
+
+def _threshold(run: Run, key: str) -> float:
+    """The one that was fixed on validation, or the configuration's."""
+    operating = (run.result.get("operating") or {}).get(key) or {}
+    return float(operating.get("threshold", run.config.get("threshold", 0.5)))
