@@ -10,15 +10,21 @@ from semiretina.errors import BadData, MissingInput, writing
 def read_text(file: Path) -> str:
     """The text of a UTF-8 file, with or without a byte-order mark; an unreadable one is an error that says why."""
     try:
-        return file.read_text("utf-8-sig")
+        return read_bytes(file).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise BadData(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8 and run again") from None
+
+
+def read_bytes(file: Path) -> bytes:
+    """The content of a file; MissingInput that says why where it cannot be read."""
+    try:
+        return file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise MissingInput(f"{file}: no such file") from None
     except IsADirectoryError:
         raise MissingInput(f"{file}: is a folder, a file is needed") from None
     except PermissionError as error:
         raise MissingInput(f"{file}: cannot be read ({error.strerror}); check the path and its permissions") from None
-    except UnicodeDecodeError as error:
-        raise BadData(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8 and run again") from None
 
 
 def write_text(file: Path, text: str) -> None:

@@ -1,14 +1,15 @@
 """Records and the manifest: one photograph and what is known of it, and the CSV that holds many.
 
-A manifest is a UTF-8 CSV with a header. Every cell is read as text: "NA" and "007" are patients, not numbers. An
-empty cell means *unknown*. Relative paths start at the manifest's own folder. Only `path` is required; the columns, all
-optional otherwise:
+A manifest is a UTF-8 CSV with a header, its cells separated by `,` `;` or tabs. Every cell is read as text: "NA" and
+"007" are patients, not numbers. An empty cell means *unknown*. Relative paths start at the manifest's own folder. Only
+`path` is required; the columns, all optional otherwise:
 
 | column | meaning |
 |---|---|
 | `path` | the photograph's file |
 | `dataset`, `site`, `camera` | where it comes from; splits are stratified by site |
 | `patient`, `exam`, `eye` | whose it is; one patient or exam is never separated; `eye` is `left` or `right` |
+| `cluster` | a name that photographs share which show (nearly) the same picture; they are never separated |
 | `split` | a role fixed beforehand: see `ROLES` |
 | `scale` | the grading scale of `grade`: see `SCALES` |
 | `grade` | the grade on that scale, a whole number |
@@ -23,17 +24,30 @@ import csv
 import difflib
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 
+from semiretina.csv_text import INVISIBLE, PLACEHOLDERS, Defect, read_csv, shown
 from semiretina.errors import BadData
-from semiretina.files import read_text, write_text
+from semiretina.files import write_text
 
 LESIONS = ("MA", "HE", "EX", "SE")
 # "unlabeled-val" and "unlabeled-test" are photographs whose labels, if any, stay hidden, held out of training.
 ROLES = ("train", "val", "test", "unlabeled", "unlabeled-val", "unlabeled-test", "unused")
 QUALITIES = ("gradable", "ungradable")
+# How others say it; only for advice, a manifest is never guessed at.
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "left": ("l", "os"),
+    "right": ("r", "od"),
+    "train": ("training", "trn"),
+    "val": ("valid", "validation", "dev"),
+    "test": ("testing", "tst", "holdout"),
+    "unlabeled": ("unlabelled",),
+    "gradable": ("good", "adequate", "usable"),
+    "ungradable": ("bad", "poor", "inadequate", "reject"),
+}
 
 SCALES = {
     # scale: highest grade. Grades run from 0 (no retinopathy) up.
@@ -54,6 +68,7 @@ class Record:
     patient: str = ""
     exam: str = ""
     eye: str = ""
+    cluster: str = ""
     split: str = ""
     scale: str = ""
     grade: int | None = None
@@ -71,56 +86,82 @@ class Record:
 
 
 COLUMNS = tuple(field.name for field in fields(Record))
-# What may be absent from a manifest's header without a word, and is left out when every cell of it is empty.
 MASK_COLUMNS = tuple(f"mask_{lesion}" for lesion in LESIONS)
+# What may be absent from a manifest's header without a word, and is left out when every cell of it is empty.
+RARE_COLUMNS = ("cluster", *MASK_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A manifest as far as it can be read: its records, and every defect for which training would refuse it."""
+
+    records: list[Record] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)  # of each record: the row that a spreadsheet shows it in
+    paths: list[str] = field(default_factory=list)  # of each record: `path` as it is written
+    header: Sequence[str] = ()
+    more: dict[str, list[str]] = field(default_factory=dict)  # the columns that nothing reads, a text a record
+    defects: list[Defect] = field(default_factory=list)
 
 
 def read_manifest(manifest: Path, *, also: Sequence[str] = ()) -> list[Record]:
     """The records of a manifest, with absolute paths.
 
-    `also` names further columns that may stand there, and are not read.
+    The separators `,` `;` and tab are recognised, and any line ends. `also` names further columns that may stand there,
+    and are not read.
 
     Raises MissingInput when there is no such file and BadData that names every defect, each with row and column.
     """
-    text = read_text(manifest)
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        rows = list(lines)
-    except csv.Error as error:
-        raise BadData(f"{manifest}: line {lines.line_num}: {error}; look for a quote without its partner") from None
-    if not rows:
-        raise BadData(f"{manifest}: the file is empty; a manifest needs a header line with at least the column 'path'")
-    header = [name.strip() for name in rows[0]]
-    _check_header(manifest, header, also)
+    reading = inspect_manifest(manifest, also=also)
+    if reading.defects:
+        raise BadData(summary(str(manifest), [str(defect) for defect in reading.defects], "mend these and run again"))
+    return reading.records
+
+
+def inspect_manifest(manifest: Path, *, also: Sequence[str] = ()) -> Reading:
+    """What `read_manifest` reads, with the defects beside it; a record lacks what a wrong cell would have said.
+
+    Raises MissingInput when there is no such file.
+    """
+    table = read_csv(manifest, "path")
+    header, defects = table.header, list(table.defects)
+    if not header:
+        return Reading(defects=defects)
+    defects += _header_defects(header, also)
+    reading = Reading(
+        header=header, more={name: [] for name in header if name and name not in COLUMNS}, defects=defects
+    )
+    if "path" not in header:
+        return reading
     base = manifest.resolve().parent
-    records, defects = [], []
-    seen: dict[Path, int] = {}
-    for line, cells in enumerate(rows[1:], start=2):
-        if not any(cell.strip() for cell in cells):
+    seen: dict[str, int] = {}
+    names = list(header)
+    for line, cells in table.rows:
+        row = dict(zip(names, cells, strict=True))
+        if cells == names:
+            defects.append(Defect(line, "", "repeats the header; delete the row"))
             continue
-        if len(cells) != len(header):
-            defects.append(f"row {line}: {len(cells)} cells under {len(header)} columns")
-            continue
-        row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
         record, wrong = parse_row(row, base)
-        defects += [f"row {line}, {problem}" for problem in wrong]
+        defects += [_placed(line, problem) for problem in wrong]
         if record is None:
             continue
-        if record.path in seen:
-            defects.append(f"row {line}, column path: {row['path']} already stands in row {seen[record.path]}")
-        seen.setdefault(record.path, line)
-        records.append(record)
-    if defects:
-        raise BadData(summary(str(manifest), defects, "mend these cells and run again"))
-    if not records:
-        raise BadData(f"{manifest}: there is a header but no photograph under it")
-    return records
+        before = seen.setdefault(str(record.path), line)
+        if before != line:
+            defects.append(Defect(line, "path", f"{row['path']} already stands in row {before}"))
+        reading.records.append(record)
+        reading.rows.append(line)
+        reading.paths.append(row["path"])
+        for name, texts in reading.more.items():
+            texts.append(row[name])
+    if not reading.records and not defects:
+        defects.append(Defect(0, "", "there is a header but no photograph under it"))
+    defects.sort(key=lambda defect: defect.row)
+    return reading
 
 
 def write_manifest(records: Iterable[Record], manifest: Path, **more: Sequence[str]) -> None:
     """Writes records as a manifest; `more` adds columns (one text per record). Replaces the file in one step."""
     kept = list(records)
-    columns = [c for c in COLUMNS if c not in MASK_COLUMNS or any(getattr(r, c) for r in kept)]
+    columns = [c for c in COLUMNS if c not in RARE_COLUMNS or any(getattr(r, c) for r in kept)]
     base = manifest.resolve().parent
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -134,28 +175,19 @@ def write_manifest(records: Iterable[Record], manifest: Path, **more: Sequence[s
 def parse_row(row: dict[str, str], base: Path) -> tuple[Record | None, list[str]]:
     """One manifest row as a record (None where it has no path), and what is wrong with it as 'column NAME: why'."""
     wrong: list[str] = []
-    values: dict[str, object] = {name: row.get(name, "") for name in COLUMNS if _PARSERS.get(name) is None}
-    for name, parse in _PARSERS.items():
-        text = row.get(name, "")
+    values = dict(_UNKNOWN)
+    for name, text in row.items():
+        if not text or name not in values:
+            continue
         try:
-            values[name] = parse(text) if text else None
+            values[name] = _PARSERS[name](text) if name in _PARSERS else text
         except ValueError as error:
             wrong.append(f"column {name}: {error}")
-            values[name] = None
     if not row.get("path"):
         return None, [*wrong, "column path: empty"]
     for name in ("path", *MASK_COLUMNS):
-        if row.get(name):
-            values[name] = Path(os.path.normpath(base / row[name]))
-    for name, allowed in (
-        ("split", ROLES),
-        ("eye", ("left", "right")),
-        ("quality", QUALITIES),
-        ("scale", tuple(SCALES)),
-    ):
-        if values[name] and values[name] not in allowed:
-            wrong.append(f"column {name}: '{values[name]}' is none of {', '.join(allowed)}")
-            values[name] = ""
+        if values[name]:
+            values[name] = Path(os.path.normpath(os.path.join(str(base), str(values[name]))))
     grade, scale = values["grade"], str(values["scale"])
     if isinstance(grade, int) and not scale and not any(problem.startswith("column scale") for problem in wrong):
         wrong.append(f"column scale: empty, but there is a grade; name its scale, one of {', '.join(SCALES)}")
@@ -171,36 +203,88 @@ def summary(where: str, defects: Sequence[str], advice: str, most: int = 20) -> 
     return f"{where}: {count}: {'; '.join(defects[:most])}{more}. What to do: {advice}"
 
 
-def _check_header(manifest: Path, header: Sequence[str], also: Sequence[str]) -> None:
+def _header_defects(header: Sequence[str], also: Sequence[str]) -> list[Defect]:
+    found = []
     if "path" not in header:
-        raise BadData(
-            f"{manifest}: no column 'path' among {', '.join(header)}; `semiretina data import table` makes a manifest"
+        told = (
+            f"no column 'path' among {', '.join(map(shown, header))}; `semiretina data import table` makes a manifest"
         )
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise BadData(f"{manifest}: the column {', '.join(repeated)} stands there more than once; keep one")
+        if any(Path(name).suffix.lower() in (".jpg", ".jpeg", ".png", ".tif", ".tiff") for name in header):
+            told = f"no header but a photograph, and so {told}; the first line must name the columns"
+        found.append(Defect(1, "", told))
+    for name in sorted({name for name in header if name and header.count(name) > 1}):
+        found.append(Defect(1, name, f"the column {name} stands there more than once; keep one"))
     for name in header:
-        near = [column for column in COLUMNS if column.lower() == name.lower()]
+        bare = INVISIBLE.sub("", name).strip()
+        near = [column for column in COLUMNS if column.lower() == bare.lower()]
         near = near or difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.75)
         if name not in COLUMNS and name not in also and near and near[0] not in header:
-            raise BadData(f"{manifest}: unknown column '{name}'; did you mean '{near[0]}'? Rename it")
+            found.append(Defect(1, name, f"unknown column '{shown(name)}'; did you mean '{near[0]}'? Rename it"))
+    return found
+
+
+def _placed(row: int, problem: str) -> Defect:
+    column, why = problem.removeprefix("column ").split(": ", 1)
+    return Defect(row, column, why)
+
+
+@lru_cache(maxsize=1000)
+def _not_one_of(text: str, allowed: tuple[str, ...]) -> str:
+    told = f"'{shown(text)}' is none of {', '.join(allowed)}"
+    bare = INVISIBLE.sub("", text).strip().lower()
+    near = [word for word in allowed if bare == word or bare in WORDS.get(word, ())]
+    near = near or difflib.get_close_matches(bare, allowed, n=1)
+    return f"{told}; did you mean '{near[0]}'?" if near else f"{told}{_unknown(text)}"
+
+
+def _unknown(text: str) -> str:
+    return "; leave the cell empty where it is not known" if text.lower() in PLACEHOLDERS else ""
+
+
+@lru_cache(maxsize=1000)
+def _not_whole(text: str, low: int, high: int) -> str:
+    told = f"'{shown(text)}' is not a whole number from {low} to {high}"
+    bare = INVISIBLE.sub("", text).replace(",", ".")
+    try:
+        value = float(bare)
+    except ValueError:
+        return told + _unknown(text)
+    return f"{told}; write {value:.0f}" if value in range(low, high + 1) and bare != f"{value:.0f}" else told
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
+    usual = {str(value): value for value in range(low, high + 1)}
+
     def parse(text: str) -> int:
-        if not text.removeprefix("-").isdecimal() or not low <= int(text) <= high:
-            raise ValueError(f"'{text}' is not a whole number from {low} to {high}")
+        if text in usual:
+            return usual[text]
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise ValueError(_not_whole(text, low, high))
         return int(text)
 
     return parse
 
 
+def _word(allowed: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(_not_one_of(text, allowed))
+        return text
+
+    return parse
+
+
 _PARSERS: dict[str, Callable[[str], object]] = {
+    "eye": _word(("left", "right")),
+    "split": _word(ROLES),
+    "scale": _word(tuple(SCALES)),
+    "quality": _word(QUALITIES),
     "grade": _whole(0, max(SCALES.values())),
     "dme": _whole(0, 2),
     **{lesion: _whole(0, 1) for lesion in LESIONS},
-    **dict.fromkeys(MASK_COLUMNS, str),
 }
+# A record of which nothing is known; its path is still text.
+_UNKNOWN: dict[str, object] = {name: "" if name == "path" else getattr(Record(path=Path()), name) for name in COLUMNS}
 
 
 def _cell(value: object, base: Path) -> str:
