@@ -43,7 +43,7 @@ def clusters(records: list[Record], sha256: list[str], by: str) -> list[frozense
 
     def touch(a: int, b: int) -> bool:
         one, two = records[a], records[b]
-        if sha256[a] and sha256[a] == sha256[b]:
+        if (sha256[a] and sha256[a] == sha256[b]) or (one.cluster and one.cluster == two.cluster):
             return True
         same = [getattr(one, key) and getattr(one, key) == getattr(two, key) for key in ("patient", "exam")]
         return by == "patient" and one.dataset == two.dataset and any(same)
@@ -75,6 +75,7 @@ def manifests(draw, *, roles: bool = False, most: int = 24) -> tuple[list[Record
                 site=draw(st.sampled_from(["a", "b", "c"])),
                 patient=draw(st.sampled_from(["", "1", "2", "3", "4", "5", "6"])),
                 exam=draw(st.sampled_from(["", "", "x", "y"])),
+                cluster=draw(st.sampled_from(["", "", "", "", "k", "l"])),
                 grade=draw(st.sampled_from([None, 0, 0, 1, 2, 4])),
                 quality=draw(st.sampled_from(["", "gradable", "gradable", "ungradable"])),
             )
@@ -365,6 +366,10 @@ def test_groups_join_where_patients_exams_and_pictures_overlap():
     sha256 = ["a", "b", "c", "c", "d", "", ""]
     assert find_groups(records, sha256, "patient") == ["g0", "g0", "g0", "g0", "g4", "g5", "g6"]
     assert find_groups(records, sha256, "photograph") == ["g0", "g1", "g2", "g2", "g4", "g5", "g6"]
+    # Nearly the same picture, also in another data set and whatever the split is by.
+    records[0], records[4] = (replace(records[row], cluster="c") for row in (0, 4))
+    assert find_groups(records, sha256, "patient") == ["g0", "g0", "g0", "g0", "g0", "g5", "g6"]
+    assert find_groups(records, sha256, "photograph") == ["g0", "g1", "g2", "g2", "g0", "g5", "g6"]
 
 
 @pytest.mark.parametrize("by", ["patient", "photograph"])
@@ -517,6 +522,26 @@ def test_a_torn_group_in_the_file_is_refused(written):
         read_split(written)
     rewrite(written, split, row, "unused")
     assert read_split(written).counts["unused"] == 1
+
+
+@pytest.mark.parametrize("column", ["patient", "exam", "cluster", "sha256"])
+def test_a_group_that_an_edited_column_tears_is_refused(written, column):
+    split = read_split(written, "patient")
+    rows = [int(split.rows(role)[0]) for role in ("train", "test")]
+    if column == "sha256":
+        edited = replace(split, sha256=["a" * 64 if n in rows else sha for n, sha in enumerate(split.sha256)])
+    else:
+        edited = replace(
+            split, records=[replace(r, **{column: "same"}) if n in rows else r for n, r in enumerate(split.records)]
+        )
+    edited.write(written)
+    with pytest.raises(Refused, match=r"group g\d+: test and train"):
+        read_split(written, "patient")
+    if column in ("patient", "exam"):  # which the paper's split knows nothing of
+        assert read_split(written, "photograph").roles == split.roles
+    else:
+        with pytest.raises(Refused, match="test and train"):
+            read_split(written, "photograph")
 
 
 @pytest.mark.parametrize("role", ["tset", "", "Train"])

@@ -1,8 +1,8 @@
 """Draws the roles: which photographs are trained on, selected on, tested on, or used without their labels.
 
 Section 4.6 splits 60/20/20 "stratified across hospitals", redraws train and validation for each run and keeps the
-test set. Here the strata are site x label, whole groups (a patient, an exam, identical pictures) move together, and the
-test set depends on `split_seed` alone.
+test set. Here the strata are site x label, whole groups (a patient, an exam, nearly identical pictures) move together,
+and the test set depends on `split_seed` alone. In a cross-validation the folds do so, and each is tested once.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from semiretina.data.split import Split, find_groups, torn_groups
+from semiretina.data.split import By, Split, find_groups, torn_groups
 from semiretina.draws import generator
 from semiretina.errors import BadConfig, BadData
 from semiretina.records import Record
@@ -28,10 +28,12 @@ def make_split(
     split_seed: int = 0,
     test: float = 0.2,
     val: float = 0.2,
-    by: Literal["patient", "photograph"] = "patient",
+    by: By = "patient",
     labels: int | Literal["all"] = "all",
     evaluate: Sequence[str] = (),
     split_unlabeled: bool = False,
+    folds: int | None = None,
+    fold: int = 0,
 ) -> Split:
     """Draws the roles; the same arguments give the same split.
 
@@ -44,7 +46,11 @@ def make_split(
     others only train. `split_unlabeled` holds out the same shares of the unlabelled photographs, for the reconstruction
     loss (section 4.6 splits both data sets).
 
-    Raises BadData when given roles tear a group apart, BadConfig when the budget exceeds the labels there are.
+    With `folds` the labelled photographs without a given role are parted into that many, and those of `fold` are
+    tested, in place of a share `test` of them.
+
+    Raises BadData when given roles tear a group apart, BadConfig when the budget exceeds the labels there are, or folds
+    meet a given test set.
     """
     groups = find_groups(records, sha256, by)
     labeled = _labeled(records, tasks)
@@ -59,13 +65,26 @@ def make_split(
         if role not in ("", "unused")
     }
     roles = [role or side.get(group, "") for group, role in zip(groups, roles, strict=True)]
+    if folds:
+        _check_folds(records, folds, fold)
+        test = 1 / folds
+    candidates = [row for row, has_label in enumerate(labeled) if has_label and judged[row]]
+    undrawn: list[int] = []  # what the test set was drawn from
     for role, wanted, key in (("test", test, split_seed), ("val", val, seed)):
         if role in roles:
             continue
-        candidates = [row for row, has_label in enumerate(labeled) if has_label and judged[row]]
         free = [row for row in candidates if not roles[row]]
-        whole = sum(roles[row] in ("", "train", "val", "test") for row in candidates)
-        for row in _draw(free, groups, strata, _share(role, wanted, whole), generator(role, key)):
+        if role == "test" and folds:
+            drawn = _folds(free, groups, strata, folds, generator("folds", folds, key))[fold]
+        else:
+            whole = sum(roles[row] in ("", "train", "val", "test") for row in candidates)
+            share = _share(role, wanted, whole)
+            quota = _quotas(Counter(strata[row] for row in free), share)
+            if role == "val" and undrawn and len({groups[row] for row in undrawn}) == len(undrawn):
+                quota = _level(quota, [strata[row] for row in undrawn], [strata[row] for row in free])
+            drawn = _draw(free, groups, strata, share, quota, generator(role, key))
+        undrawn = free if role == "test" else undrawn
+        for row in drawn:
             roles[row] = role
     roles = _settle(roles, labeled, groups)
     roles = ["unused" if record.quality == "ungradable" else role for record, role in zip(records, roles, strict=True)]
@@ -82,6 +101,15 @@ def make_split(
 def _share(role: str, wanted: float, whole: int) -> int:
     """How many of `whole` photographs are held out; tested ones are rounded up (readings, row 1: 238 of 1187)."""
     return math.ceil(wanted * whole - 1e-9) if role == "test" else round(wanted * whole)
+
+
+def _check_folds(records: Sequence[Record], folds: int, fold: int) -> None:
+    assert 0 <= fold < folds, (fold, folds)
+    if given := sum(record.split == "test" for record in records):
+        raise BadConfig(
+            f"data.folds: the manifest's column split gives {given} photographs the role test, and folds would test "
+            "others; take data.folds out, or empty these cells"
+        )
 
 
 def _labeled(records: Sequence[Record], tasks: Mapping[str, Task]) -> list[bool]:
@@ -110,20 +138,44 @@ def _check_given(records: Sequence[Record], groups: Sequence[str], roles: Sequen
         first = torn[0].split(":")[0].removeprefix("group ")
         members = [str(record.path.name) for record, group in zip(records, groups, strict=True) if group == first]
         raise BadData(
-            f"column split: {len(torn)} groups (a patient, an exam or identical pictures) are torn apart, for example "
-            f"{', '.join(members[:4])}; give the photographs of a group one role"
+            f"column split: {len(torn)} groups (a patient, an exam, a cluster or identical pictures) are torn apart, "
+            f"for example {', '.join(members[:4])}; give the photographs of a group one role"
         )
 
 
+def _folds(
+    free: Sequence[int], groups: Sequence[str], strata: Sequence[str], count: int, random: np.random.Generator
+) -> list[list[int]]:
+    """The free rows parted into `count` folds of whole groups, each drawn as a test set is from what is left.
+
+    Where every group is one photograph, the folds' sizes, and each stratum's photographs in them, differ by one at
+    most (scikit-learn's StratifiedGroupKFold does not promise it for both).
+    """
+    left, folds = list(free), []
+    for more in range(count, 1, -1):
+        # Dealt round like cards, stratum after stratum, every fold gets its part of each and of all, rounded up or
+        # down: this one the first card of each round.
+        quota = Counter(sorted(strata[row] for row in left)[::more])
+        folds.append(_draw(left, groups, strata, quota.total(), quota, random))
+        taken = set(folds[-1])
+        left = [row for row in left if row not in taken]
+    return [*folds, left]
+
+
 def _draw(
-    free: Sequence[int], groups: Sequence[str], strata: Sequence[str], share: int, random: np.random.Generator
+    free: Sequence[int],
+    groups: Sequence[str],
+    strata: Sequence[str],
+    share: int,
+    quota: Counter[str],
+    random: np.random.Generator,
 ) -> list[int]:
-    """About `share` of the free rows, whole groups, every stratum in proportion (largest remainder).
+    """About `share` of the free rows, whole groups, of every stratum about its quota.
 
     Groups are taken in random order whatever their size: large ones first would fit the shares better, but put most
     patients with several photographs on the test side.
     """
-    quota = _quotas(Counter(strata[row] for row in free), share)
+    quota = quota.copy()
     members: dict[str, list[int]] = defaultdict(list)
     for row in free:
         members[groups[row]].append(row)
@@ -153,6 +205,7 @@ def _draw(
 
 
 def _quotas(sizes: Mapping[str, int], share: int) -> Counter[str]:
+    """Each stratum's part of `share` by largest remainders."""
     total = sum(sizes.values())
     exact = {name: share * size / total for name, size in sizes.items()} if total else {}
     quota = Counter({name: int(value) for name, value in exact.items()})
@@ -160,6 +213,30 @@ def _quotas(sizes: Mapping[str, int], share: int) -> Counter[str]:
     for name in sorted(exact, key=lambda name: (quota[name] - exact[name], name))[:rest]:
         quota[name] += 1
     return quota
+
+
+def _level(quota: Counter[str], undrawn: Sequence[str], free: Sequence[str]) -> Counter[str]:
+    """The quotas of validation, moved where the test set's rounding and theirs add up to a whole photograph.
+
+    `undrawn` are the strata of the photographs before the test set was drawn from them, `free` of those left. In every
+    stratum validation and training are to be within one photograph of their share of all.
+    """
+    after, share = Counter(free), quota.total()
+    exact, low, high = {}, {}, {}
+    for name, size in Counter(undrawn).items():
+        exact[name] = share * size / len(undrawn)
+        # What validation has when training has its exact share.
+        other = after[name] - (len(free) - share) * size / len(undrawn)
+        low[name] = math.floor(max(exact[name], other) - 1 + 1e-9) + 1
+        high[name] = math.ceil(min(exact[name], other) + 1 - 1e-9) - 1
+    moved = Counter({name: min(max(quota[name], low[name]), high[name]) for name in exact})
+    while moved.total() != share:
+        step = 1 if moved.total() < share else -1
+        room = [name for name in exact if low[name] <= moved[name] + step <= high[name]]
+        if not room:
+            return quota  # the test set's rounding leaves no such quotas
+        moved[max(room, key=lambda name: (step * (exact[name] - moved[name]), name))] += step
+    return moved
 
 
 def _settle(roles: Sequence[str], labeled: Sequence[bool], groups: Sequence[str]) -> list[str]:
@@ -193,7 +270,9 @@ def _split_unlabeled(
         if f"unlabeled-{role}" in roles:
             continue
         free = [row for row, own in enumerate(split) if own == "unlabeled" and groups[row] not in training]
-        for row in _draw(free, groups, strata, _share(role, wanted, whole), generator("unlabeled", role, key)):
+        share = _share(role, wanted, whole)
+        quota = _quotas(Counter(strata[row] for row in free), share)
+        for row in _draw(free, groups, strata, share, quota, generator("unlabeled", role, key)):
             split[row] = f"unlabeled-{role}"
     return split
 

@@ -8,9 +8,10 @@ import hashlib
 import io
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ import numpy.typing as npt
 from semiretina.errors import BadData, Refused
 from semiretina.files import read_text
 from semiretina.records import ROLES, Record, parse_row, summary, write_manifest
+
+By = Literal["patient", "photograph"]
 
 EXTRA_COLUMNS = ("sha256", "group", "role")
 
@@ -35,6 +38,20 @@ class Split:
         """The row numbers that have one of the roles, ascending."""
         return np.array([row for row, role in enumerate(self.roles) if role in roles], np.int64)
 
+    def ungradable(self, role: str) -> npt.NDArray[np.int64]:
+        """The ungradable photographs, which have no role, that belong to `role`: of its groups, or given to it."""
+        own = {group for group, other in zip(self.groups, self.roles, strict=True) if other == role}
+        return np.array(
+            [
+                row
+                for row, record in enumerate(self.records)
+                if record.quality == "ungradable"
+                and self.roles[row] == "unused"
+                and (record.split == role or (not record.split and self.groups[row] in own))
+            ],
+            np.int64,
+        )
+
     @property
     def counts(self) -> dict[str, int]:
         """How many photographs have each role; unlabelled ones that are held out are told where there are any."""
@@ -44,19 +61,24 @@ class Split:
     @cached_property
     def test_sha256(self) -> str:
         """Hash of the test list, the sorted hashes of its photographs: only where it is equal do scores compare."""
-        pictures = sorted(self.sha256[row] for row in self.rows("test"))
-        return hashlib.sha256("\n".join(pictures).encode()).hexdigest()
+        return list_sha256([self.sha256[row] for row in self.rows("test")])
 
     def write(self, file: Path) -> None:
         """Writes `split.csv`: the manifest's columns, then sha256, group and role."""
         write_manifest(self.records, file, sha256=self.sha256, group=self.groups, role=self.roles)
 
 
-def read_split(file: Path) -> Split:
-    """A split from its file, checked.
+def list_sha256(pictures: Sequence[str]) -> str:
+    """Hash of a list of photographs from their own hashes, in whatever order they stand."""
+    return hashlib.sha256("\n".join(sorted(pictures)).encode()).hexdigest()
+
+
+def read_split(file: Path, by: By = "photograph") -> Split:
+    """A split from its file, checked; `by` is what it was drawn by, `data.by` of its configuration.
 
     Raises BadData that names every wrong cell, and Refused where a group stands on both sides of a border: it is in two
-    of training (labelled or not), validation and test.
+    of training (labelled or not), validation and test. Groups are those of the file, and those that its columns patient
+    and exam (both with `by="patient"` alone), cluster and sha256 tell, so that none of them can be edited unnoticed.
     """
     rows = list(csv.DictReader(io.StringIO(read_text(file), newline="")))
     if not rows or any(name not in rows[0] for name in ("path", *EXTRA_COLUMNS)):
@@ -71,11 +93,11 @@ def read_split(file: Path) -> Split:
         raise BadData(summary(str(file), defects, "restore the file from the run it belongs to"))
     records = [record for record, _ in parsed if record is not None]
     split = Split(records, *([row[name] for row in rows] for name in EXTRA_COLUMNS))
-    torn = torn_groups(split)
-    if torn:
-        raise Refused(
-            summary(str(file), torn, "a group must stay on one side; restore the file or draw the split again")
-        )
+    for names in (split.groups, find_groups(records, split.sha256, by)):
+        if torn := torn_groups(replace(split, groups=names)):
+            raise Refused(
+                summary(str(file), torn, "a group must stay on one side; restore the file or draw the split again")
+            )
     return split
 
 
@@ -88,10 +110,10 @@ def torn_groups(split: Split) -> list[str]:
     return [f"group {group}: {' and '.join(sorted(roles))}" for group, roles in sides.items() if len(roles) > 1]
 
 
-def find_groups(records: Sequence[Record], sha256: Sequence[str], by: str) -> list[str]:
-    """A name for each record's group: one patient, one exam, or identical pictures, joined where they overlap.
+def find_groups(records: Sequence[Record], sha256: Sequence[str], by: By) -> list[str]:
+    """A name for each record's group: a patient, an exam, a cluster, or identical pictures, joined where they overlap.
 
-    With `by="photograph"` (the paper's split) only identical pictures are joined.
+    With `by="photograph"` (the paper's split) only identical pictures and clusters are joined.
     """
     parent = list(range(len(records)))
 
@@ -104,6 +126,7 @@ def find_groups(records: Sequence[Record], sha256: Sequence[str], by: str) -> li
     first: dict[tuple[str, ...], int] = {}
     for row, record in enumerate(records):
         keys: list[tuple[str, ...]] = [("picture", sha256[row])] if sha256[row] else []
+        keys += [("cluster", record.cluster)] if record.cluster else []
         if by == "patient":
             keys += [("patient", record.dataset, record.patient)] if record.patient else []
             keys += [("exam", record.dataset, record.exam)] if record.exam else []

@@ -19,7 +19,7 @@ from semiretina.errors import BadConfig
 from semiretina.files import read_text, sha256_of
 from semiretina.methods import METHODS
 from semiretina.preparation import check_config, draw_split
-from semiretina.records import MASK_COLUMNS, summary
+from semiretina.records import RARE_COLUMNS, summary
 from semiretina.report.runs import SCHEMA
 from semiretina.report.table1 import short_names
 from semiretina.toml_text import toml_value
@@ -127,10 +127,13 @@ def point_key(config: Config, split_sha256: str) -> str:
 
 
 def split_hash(split: Split) -> str:
-    """Hash of photographs, groups, roles and all that the manifest says of them, in its order; not of their paths."""
+    """Hash of photographs, groups, roles and all that the manifest says of them, in its order; not of their paths.
+
+    Clusters are not hashed either: the groups hold what follows from them.
+    """
     lines = []
     for record, *drawn in zip(split.records, split.sha256, split.groups, split.roles, strict=True):
-        facts = {name: value for name, value in asdict(record).items() if name not in ("path", *MASK_COLUMNS)}
+        facts = {name: value for name, value in asdict(record).items() if name not in ("path", *RARE_COLUMNS)}
         lines.append(json.dumps([facts, *drawn], sort_keys=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
