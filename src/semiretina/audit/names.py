@@ -1,0 +1,151 @@
+"""Names in a manifest: patients, exams and eyes, and words that look alike and are not the same."""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from os.path import basename, splitext
+
+from semiretina.audit.finding import Found, Place
+from semiretina.csv_text import INVISIBLE, PLACEHOLDERS, shown
+from semiretina.records import Reading, Record
+
+CROWD = 40  # photographs of one patient; more than two eyes, four fields and five visits give
+_ZEROS = re.compile(r"(?<![0-9.])0+(?=[0-9])")
+_ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+")
+_EYE_WORD = re.compile(r"(?i)(?<![a-z])(left|right|os|od|l|r)(?![a-z])")
+
+
+def name_findings(reading: Reading) -> Iterator[Found]:
+    """What is odd about who is who. All of it may be meant: these are warnings."""
+    yield from _without_patient(reading)
+    yield from _odd_ids(reading)
+    yield from _spelling(reading)
+    yield from _across(reading)
+    yield from _eyes(reading)
+    yield from _partly(reading)
+    yield from _invisible(reading)
+
+
+def fellow_key(record: Record) -> str:
+    """A file's name without its word for the eye, "" where it has none: equal for what looks like fellow eyes."""
+    stem = splitext(basename(record.path))[0]
+    bare, count = _EYE_WORD.subn("\0", stem)
+    return f"{record.path.parent}/{bare}" if count == 1 else ""
+
+
+def _without_patient(reading: Reading) -> Iterator[Found]:
+    rows = [row for row, record in zip(reading.rows, reading.records, strict=True) if not record.patient]
+    if not rows:
+        return
+    nameless = [record for record in reading.records if not record.patient]
+    told = f"{len(rows)} of {len(reading.rows)} photographs"
+    with_exam = sum(bool(record.exam) for record in nameless)
+    pairs = sum(count > 1 for key, count in Counter(map(fellow_key, nameless)).items() if key)
+    told += f"; {with_exam} of them have an exam" if with_exam else ""
+    told += f"; {pairs} pairs of file names look like fellow eyes" if pairs else ""
+    yield "no-patient", Place(tuple(rows), "patient", detail=told)
+
+
+def _odd_ids(reading: Reading) -> Iterator[Found]:
+    for column in ("patient", "exam"):
+        names = [getattr(record, column) for record in reading.records]
+        for name, count in Counter(names).items():
+            unknown = name.lower() in PLACEHOLDERS and count > 1
+            crowd = name and count > CROWD and column == "patient"
+            rounded = "+" in name and _ROUNDED.fullmatch(name)
+            if not (unknown or crowd or rounded):
+                continue
+            rows = tuple(row for row, own in zip(reading.rows, names, strict=True) if own == name)
+            if unknown:
+                told = f"'{name}' stands in {count} rows, which count as one {column}"
+                yield "placeholder", Place(rows, column, detail=told)
+            elif crowd:
+                yield "crowd", Place(rows, column, detail=f"'{shown(name)}' has {count} photographs")
+            if rounded:
+                yield "damaged-id", Place(rows, column, detail=f"'{name}'")
+
+
+def _spelling(reading: Reading) -> Iterator[Found]:
+    for column in ("patient", "exam", "dataset", "site", "camera"):
+        first: dict[str, int] = {}
+        for row, record in zip(reading.rows, reading.records, strict=True):
+            first.setdefault(getattr(record, column), row)
+        spellings: dict[str, list[str]] = defaultdict(list)
+        for name in first:
+            plain = name if name.isascii() else INVISIBLE.sub("", unicodedata.normalize("NFKC", name))
+            bare = "".join(plain.split()).casefold()
+            spellings[_ZEROS.sub("", bare) if "0" in bare else bare].append(name)
+        for names in spellings.values():
+            if len(names) > 1:
+                told = " and ".join(f"'{shown(name)}'" for name in names)
+                yield "spelling", Place(tuple(first[name] for name in names), column, detail=told)
+
+
+def _across(reading: Reading) -> Iterator[Found]:
+    home: dict[str, tuple[str, int]] = {}
+    owner: dict[tuple[str, str], tuple[str, int]] = {}
+    away: dict[str, dict[str, int]] = defaultdict(dict)
+    shared: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    for row, record in zip(reading.rows, reading.records, strict=True):
+        patient, dataset = record.patient, record.dataset
+        if not patient:
+            continue
+        first = home.setdefault(patient, (dataset, row))
+        if first[0] != dataset:
+            away[patient].setdefault(*first)
+            away[patient].setdefault(dataset, row)
+        if record.exam:
+            exam = (dataset, record.exam)
+            of = owner.setdefault(exam, (patient, row))
+            if of[0] != patient:
+                shared[exam].setdefault(*of)
+                shared[exam].setdefault(patient, row)
+    for patient, rows in away.items():
+        told = f"'{shown(patient)}' in {' and '.join(name or 'no data set' for name in rows)}"
+        yield "two-datasets", Place(tuple(rows.values()), "patient", detail=told)
+    for (_, name), rows in shared.items():
+        told = f"exam '{shown(name)}' of the patients {', '.join(map(shown, rows))}"
+        yield "shared-exam", Place(tuple(rows.values()), "exam", detail=told)
+
+
+def _eyes(reading: Reading) -> Iterator[Found]:
+    members: dict[tuple[str, str, str], list[int]] = {}
+    for number, record in enumerate(reading.records):
+        if record.patient:
+            members.setdefault((record.dataset, record.patient, record.exam), []).append(number)
+    for (_, patient, exam), numbers in members.items():
+        if len(numbers) < 2:
+            continue
+        eyes = [reading.records[number].eye for number in numbers]
+        if len(eyes) > 2 and "" in eyes and not exam:
+            told = f"patient '{shown(patient)}' has {len(eyes)} photographs, {eyes.count('')} of no stated eye or exam"
+            yield "eyes", Place(tuple(reading.rows[number] for number in numbers), "eye", detail=told)
+        for eye in ("left", "right"):
+            if eyes.count(eye) > 1:
+                rows = tuple(reading.rows[n] for n, own in zip(numbers, eyes, strict=True) if own == eye)
+                told = f"patient '{shown(patient)}', {eye} eye: {len(rows)} photographs"
+                yield "repeats", Place(rows, "eye", detail=told)
+    blind = [row for row, record in zip(reading.rows, reading.records, strict=True) if not record.eye]
+    if blind and len(blind) < len(reading.rows):
+        yield "no-eye", Place(tuple(blind), "eye", detail=f"{len(blind)} of {len(reading.rows)} photographs")
+
+
+def _partly(reading: Reading) -> Iterator[Found]:
+    for column in ("dataset", "site", "camera"):
+        empty = [row for row, record in zip(reading.rows, reading.records, strict=True) if not getattr(record, column)]
+        if empty and len(empty) < len(reading.rows):
+            yield "partly", Place(tuple(empty), column, detail=f"empty in {len(empty)} of {len(reading.rows)} rows")
+    given = [row for row, record in zip(reading.rows, reading.records, strict=True) if record.split]
+    if given and len(given) < len(reading.rows):
+        yield "given", Place(tuple(given), "split", detail=f"{len(given)} of {len(reading.rows)} rows have a role")
+
+
+def _invisible(reading: Reading) -> Iterator[Found]:
+    for column in ("path", "dataset", "site", "camera", "patient", "exam"):
+        cells = reading.paths if column == "path" else [getattr(record, column) for record in reading.records]
+        if "".join(cells).isascii():
+            continue
+        for row, cell in zip(reading.rows, cells, strict=True):
+            if INVISIBLE.search(cell):
+                yield "invisible", Place((row,), column, detail=f"'{shown(cell)}'")
