@@ -28,7 +28,7 @@ def _table(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
                 tables += ["", f"[[{key}]]", *_table(scalars, (key,))]
                 tables += [f"optimizer = {toml_value(inner['optimizer'])}"]
         else:
-            lines.append(f"{key} = {toml_value(value)}")
+            lines.append(f"{_key(key)} = {toml_value(value)}")
     return lines + tables
 
 

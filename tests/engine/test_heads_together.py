@@ -127,7 +127,10 @@ def test_evaluate_predict_and_report_stand_on_the_same_grader(run, manifest, tmp
     again = rescore(run, "test")
     result = json.loads((run / "result.json").read_text())
     assert again["scores"] == result["test"]
-    assert (again["photographs"], again["ungradable"], again["unreadable"]) == (4, 0, 0)
+    # The two ungradable patients of the test set are referred.
+    assert (again["photographs"], again["ungradable"], again["unreadable"]) == (8, 4, 0)
+    patients = again["scores"]["dr"]["levels"]["patient"]
+    assert (patients["units"], patients["ungradable"]) == (4, 2)
     whole = rescore(run, manifest)
     assert (whole["photographs"], whole["ungradable"]) == (40, 4)
     assert whole["scores"][ORDINAL]["n"] == 18

@@ -7,7 +7,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,16 @@ from torch import Tensor
 from semiretina.data.augment import to_float
 from semiretina.data.split import Split
 from semiretina.data.stream import Pixels, Rows
+from semiretina.engine.units import make_tested, unnamed, untested
+from semiretina.errors import NonFiniteLoss
 from semiretina.files import write_text
 from semiretina.losses.classification import classification_loss
 from semiretina.losses.reconstruction import squared_error
 from semiretina.models.network import Network
 from semiretina.records import Record
+from semiretina.scoring.caution import caution
 from semiretina.scoring.intervals import Estimate
-from semiretina.scoring.scores import Scores, binary_scores, class_scores
-from semiretina.tasks import Targets, Task, classes_of, count_derived
+from semiretina.tasks import Targets, Task, classes_of, count_derived, keys_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -68,15 +70,17 @@ def reconstruct_rows(network: Network, pixels: Pixels, rows: Rows, batch: int) -
     return total / max(1, len(rows)), first
 
 
-def probabilities(task: Task, logits: Tensor, temperature: float = 1.0) -> Floats:
+def probabilities(task: Task, logits: Tensor, temperature: float | Sequence[float] = 1.0) -> Floats:
     """[n, outputs]: a sigmoid each, or probabilities of classes or grades that sum to 1, of logits / temperature.
+
+    Several outputs may have a temperature each.
 
     P(grade = k) is P(grade > k - 1) - P(grade > k), where P(grade > k) is the least of the sigmoids of the questions 0
     to k: an eye that is not above a grade is not above a later one either.
     """
     # In double: torch's float kernels round a tensor's tail otherwise than its body, so that a photograph's last bit
     # would depend on its place in the batch.
-    scaled = logits.double() / temperature
+    scaled = logits.double() / torch.tensor(temperature, dtype=torch.float64)
     if task.kind == "classes":
         values = scaled.softmax(dim=1)
     elif task.kind == "binary":
@@ -114,30 +118,64 @@ def full_scores(
     targets: Mapping[str, Tensor],
     records: Sequence[Record],
     groups: Sequence[str],
-    threshold: float,
+    threshold: float | Mapping[str, float],
+    *,
+    ungradable: Sequence[tuple[Record, str]] = (),
+    trained: Sequence[Record] = (),
+    prevalence: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """The scores of `result.json`, with intervals that respect groups.
+    """The scores of `result.json`, with intervals that respect groups and patients.
 
-    Keys are the tasks, or `task.output` for a task of several outputs. `derived` counts, among the n labels of an
-    output, those that follow from the grade's definition (`tasks.IMPLIED_LESIONS`).
+    Keys are those of `tasks.keys_of`; `threshold` and `prevalence` (for PPV and NPV, the sample's own where absent) go
+    by them. `derived` counts, among the n labels of an output, those that follow from the grade's definition
+    (`tasks.IMPLIED_LESIONS`).
+
+    `levels`: scores by photograph, eye and patient, in which the `ungradable` photographs, each with its group, count
+    as referred; a grade that was stated for one is its label here. `strata`: scores by site, camera and grade.
+    `caution`: sentences; `trained` are the photographs whose sites should have been tested.
+
+    Raises NonFiniteLoss that names the photographs whose values are not numbers.
     """
+    check_answers(tasks, values, records)
+    blind = [replace(record, quality="") for record, _ in ungradable]
+    tested = make_tested(records, blind, [*groups, *(group for _, group in ungradable)])
+    lacking = unnamed([*records, *blind])
     scores: dict[str, Any] = {}
     for name, task in tasks.items():
-        known_targets, names = targets[name].cpu().numpy(), np.array(groups)
-        if task.kind != "binary":
-            classes = classes_of(task, known_targets)
-            known = classes >= 0
-            scores[name] = _as_json(class_scores(classes[known], values[name][known], names[known]))
-            continue
+        truth = np.concatenate([targets[name].cpu().numpy(), task.targets(blind)])
         derived = count_derived(task, records)
-        for number, output in enumerate(task.outputs):
-            known = ~np.isnan(known_targets[:, number])
-            key = name if len(task.outputs) == 1 else f"{name}.{output}"
-            labels = known_targets[known, number].astype(np.int64)
-            scores[key] = _as_json(binary_scores(labels, values[name][known, number], names[known], threshold))
+        for number, key in enumerate(keys_of(task)):
+            if task.kind == "binary":
+                labels = truth[:, number]
+                limit = threshold[key] if isinstance(threshold, Mapping) else threshold
+                found = tested.score_binary(labels, values[name][:, number], limit, (prevalence or {}).get(key))
+                kinds = {"positive": 1, "negative": 0}
+            else:
+                labels = classes_of(task, truth)
+                found = tested.score_classes(labels, values[name])
+                kinds = {output: place for place, output in enumerate(task.outputs)}
+            known = labels[: len(records)]
+            labeled = [record for record, label in zip(records, known, strict=True) if label >= 0]
+            area = found["auroc"]
+            assert isinstance(area, Estimate)
+            told = caution(known, tested.patients[: len(records)], area.value, kinds)
+            scores[key] = _as_json(found) | {"caution": [*told, *untested(labeled, trained), *lacking]}
             if derived:
-                scores[key]["derived"] = derived[output]
+                scores[key]["derived"] = derived[task.outputs[number]]
     return scores
+
+
+def check_answers(tasks: Mapping[str, Task], values: Mapping[str, Floats], records: Sequence[Record]) -> None:
+    """Raises NonFiniteLoss that names the photographs whose values are not all numbers."""
+    whole = np.all([np.isfinite(values[name]).all(axis=1) for name in tasks], axis=0)
+    broken = [record.path.name for record, good in zip(records, whole, strict=True) if not good]
+    if broken:
+        more = f" and {len(broken) - 8} more" if len(broken) > 8 else ""
+        raise NonFiniteLoss(
+            f"the grader's answers to {len(broken)} of {len(records)} photographs are infinite or NaN: "
+            f"{', '.join(broken[:8])}{more}; its weights overflow or are damaged: train it again, with a lower "
+            "optimizer.lr or with optimizer.clip, or copy its run folder again"
+        )
 
 
 def write_predictions(
@@ -148,18 +186,25 @@ def write_predictions(
     values: Mapping[str, Floats],
     targets: Mapping[str, Tensor],
 ) -> None:
-    """Writes a table with a row for each photograph and output; the label is empty where unknown."""
+    """Writes a table with a row for each photograph and output; the label is empty where unknown.
+
+    Raises NonFiniteLoss as `full_scores` does, and then writes nothing.
+    """
+    check_answers(tasks, values, [split.records[row] for row in rows])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "patient", "site", "task", "output", "label", "probability"])
+    columns = ("path", "patient", "site", "eye", "camera", "grade", "group", "task", "output", "label", "probability")
+    writer.writerow(columns)
     for name, task in tasks.items():
         labels = _labels(task, targets[name].cpu().numpy())
         for number, row in enumerate(rows):
-            record = split.records[row]
+            r = split.records[row]
+            grade = "" if r.grade is None else r.grade
+            of = (r.path, r.patient, r.site, r.eye, r.camera, grade, split.groups[row], name)
             for place, output in enumerate(task.outputs):
                 label = labels[number][place]
                 probability = f"{values[name][number, place]:.9g}"
-                writer.writerow([record.path, record.patient, record.site, name, output, label, probability])
+                writer.writerow([*of, output, label, probability])
     write_text(file, text.getvalue())
 
 
@@ -171,9 +216,11 @@ def _labels(task: Task, targets: Targets) -> list[list[str]]:
     return [["" if right < 0 else str(int(right == place)) for place in places] for right in classes_of(task, targets)]
 
 
-def _as_json(scores: Scores) -> dict[str, Any]:
-    """Estimates as {"value", "low", "high"}; counts stay numbers."""
-    return {name: asdict(score) if isinstance(score, Estimate) else score for name, score in scores.items()}
+def _as_json(value: Any) -> Any:
+    """Estimates, in any depth, as {"value", "low", "high"}."""
+    if isinstance(value, Mapping):
+        return {name: _as_json(inner) for name, inner in value.items()}
+    return asdict(value) if isinstance(value, Estimate) else value
 
 
 def _mean(values: npt.NDArray[np.bool_]) -> float:

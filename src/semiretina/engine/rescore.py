@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from semiretina.data.regrade import regrade
-from semiretina.data.split import find_groups, read_split
+from semiretina.data.split import find_groups, list_sha256, read_split
 from semiretina.engine.evaluate import full_scores
 from semiretina.engine.grader import load_grader
+from semiretina.engine.ledger import note_look
 from semiretina.engine.predict import grade_files
 from semiretina.engine.run_folder import RunFolder, finite
 from semiretina.errors import BadConfig, BadData, Refused
@@ -23,20 +24,24 @@ from semiretina.tasks import Task, make_tasks
 def rescore(run: Path, what: Path | str) -> dict[str, Any]:
     """The scores of a run's grader on its own split ("val" or "test") or on a manifest, as in `result.json`.
 
-    Tasks that the records do not carry are left out; photographs that are ungradable by the manifest or cannot be read
-    are counted and not scored. Those of another manifest that the run used in training or selection, and its own "val"
-    after a refit, are counted as `seen`: scores on them are too good.
+    Tasks that the records do not carry are left out. Photographs that are ungradable by the manifest or cannot be read
+    are counted; in scores by photograph, eye and patient they are referred (`full_scores`). Those of another manifest
+    that the run used in training or selection, and its own "val" after a refit, are counted as `seen`: scores on them
+    are too good.
+
+    The look at these photographs, unless they are "val", is written into the ledger beside their manifest.
 
     Raises MissingInput where there is no finished run, BadConfig for another split, Refused for another grading scale.
     """
     if not isinstance(what, Path) and what not in ("val", "test"):
         raise BadConfig(f"split {what}: known are val and test")
     config = RunFolder(run).read_config()
-    grader, split = load_grader(run, batch=config.engine.eval_batch), read_split(run / "split.csv")
+    grader, split = load_grader(run, batch=config.engine.eval_batch), read_split(run / "split.csv", config.data.by)
     if isinstance(what, Path):
         stated = regrade(read_manifest(what), config.data.regrade)
     else:
-        stated = [split.records[row] for row in split.rows(what)]
+        own = np.concatenate([split.rows(what), split.ungradable(what)])
+        stated = [split.records[row] for row in own]
     if not stated:
         raise BadData(f"{run}: no photograph of its split has the role {what}; name another")
     gradable = [number for number, record in enumerate(stated) if record.quality != "ungradable"]
@@ -59,26 +64,48 @@ def rescore(run: Path, what: Path | str) -> dict[str, Any]:
         raise BadData(
             f"{what}: none of its {len(records)} photographs can be read; look at the first: {file}: {reason}"
         )
-    kept = [records[number] for number in scored]
+    seeing = [gradable[number] for number in scored]
+    blind = {*range(len(stated))} - {*seeing}
+    kept = [stated[place] for place in seeing]
     if isinstance(what, Path):
-        pictures = [sha256_of(record.path) for record in kept]
-        groups = find_groups(kept, pictures, config.data.by)
+        pictures = ["" if place in blind else sha256_of(record.path) for place, record in enumerate(stated)]
+        groups = find_groups(stated, pictures, config.data.by)
         # By content: a copy under another name is the same photograph.
         used = {split.sha256[row] for row in split.rows("train", "val", "unlabeled", "unlabeled-val")}
-        seen = sum(picture in used for picture in pictures)
+        seen, trained = sum(picture in used for picture in pictures), []
     else:
-        own = split.rows(what)[gradable]
-        groups = [split.groups[own[number]] for number in scored]
+        groups = [split.groups[row] for row in own]
         seen = len(kept) if what == "val" and config.refit == "train+val" else 0
-    targets = {name: torch.from_numpy(task.targets(kept)) for name, task in tasks.items()}
-    stacked = {name: np.stack(rows) for name, rows in values.items()}
+        trained = [split.records[row] for row in split.rows("train")]
+    if what != "val":
+        other = isinstance(what, Path)
+        note_look(
+            what if isinstance(what, Path) else Path(config.data.manifest),
+            "evaluate",
+            run,
+            sha256=list_sha256([pictures[place] for place in seeing]) if other else split.test_sha256,
+            photographs=len(kept),
+            thresholds=grader.thresholds,
+            fold=None if other else config.data.fold,
+        )
+    found = full_scores(
+        tasks,
+        {name: np.stack(rows) for name, rows in values.items()},
+        {name: torch.from_numpy(task.targets(kept)) for name, task in tasks.items()},
+        kept,
+        [groups[place] for place in seeing],
+        grader.thresholds,
+        ungradable=[(stated[place], groups[place]) for place in sorted(blind)],
+        trained=trained,
+        prevalence=config.prevalence,
+    )
     return {
         "data": str(what),
         "photographs": len(stated),
         "ungradable": len(stated) - len(records),
         "unreadable": len(records) - len(kept),
         "seen": seen,
-        "scores": finite(full_scores(tasks, stacked, targets, kept, groups, grader.threshold)),
+        "scores": finite(found),
     }
 
 
