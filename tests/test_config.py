@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semiretina.config import Config, load_config, parse_overrides
-from semiretina.errors import BadConfig, MissingInput
+from semiretina.config import Claim, Config, load_config, parse_overrides
+from semiretina.engine.run_folder import RunFolder
+from semiretina.errors import BadConfig, MissingInput, Refused
 from semiretina.methods import METHODS
 from semiretina.models import MODELS
 from semiretina.parts import arguments, lookup
+from semiretina.preparation import check_claim
 from semiretina.toml_text import dump_toml
 
 TEXT = """\
@@ -394,7 +396,8 @@ def test_the_resolved_file_means_the_same_elsewhere(tmp_path):
 def test_a_file_written_out_names_every_default(tmp_path):
     text = dump_toml(load_config(written(tmp_path)))
     table = tomllib.loads(text)
-    assert set(table) == set(Config.model_fields)
+    unset = {name for name, field in Config.model_fields.items() if field.default in (None, {})}  # nothing to write
+    assert set(table) == set(Config.model_fields) - unset
     assert table["data"]["split_seed"] == 0
     assert table["stages"][1]["optimizer"]["eps"] == 1e-8
     assert "updates" not in table["stages"][0]  # TOML has no null: what is absent is not set
@@ -480,3 +483,68 @@ def test_a_methods_misspelt_parameter_names_the_nearest(name, wrong, right):
         arguments(method.__init__, {wrong: 1.0}, f"stages.0.method.{name}", skip=skip)
     assert f"unknown parameter '{wrong}'; " in str(error.value)
     assert (f"did you mean '{right}'?" if right else "known are ") in str(error.value)
+
+
+# A claim
+
+
+CLAIM = {"against": "baseline", "score": "auroc", "margin": 0.02}
+
+
+def test_a_claim_is_read_and_written_back():
+    config = load_config(changed("claim", CLAIM | {"task": "lesions.MA"}))
+    assert config.claim is not None
+    assert (config.claim.against, config.claim.task, config.claim.margin) == ("baseline", "lesions.MA", 0.02)
+    assert tomllib.loads(dump_toml(config))["claim"] == CLAIM | {"task": "lesions.MA"}
+    assert "claim" not in tomllib.loads(dump_toml(load_config(raw())))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("agianst", "baseline", "claim.agianst: unknown key; did you mean 'against'?"),
+        ("margin", 2, "claim.margin: Input should be"),
+        ("margin", 2.0, "claim.margin: Input should be less than 1"),
+        ("margin", 0.0, "claim.margin: Input should be greater than 0"),
+        ("score", "kappa", "claim.score: Input should be 'auroc', 'accuracy' or 'quadratic_kappa', not 'kappa'"),
+        ("against", "", "claim.against: "),
+    ],
+)
+def test_a_claim_is_checked(key, value, told):
+    assert told in refusal(changed("claim", CLAIM | {key: value}))
+
+
+def test_a_claim_without_a_margin_is_none():
+    assert "claim.margin: must be given" in refusal(changed("claim", {"against": "baseline", "score": "auroc"}))
+
+
+@pytest.mark.parametrize(
+    ("task", "score", "told"),
+    [
+        ("severity", "auroc", "claim.task: this experiment has no task 'severity', but dr, lesions, dme"),
+        ("lesions", "auroc", "claim.task: 'lesions' is not one of the outputs that can be compared: 'lesions.MA',"),
+        ("lesions.XX", "auroc", "claim.task: 'lesions.XX' is not one of the outputs that can be compared: "),
+        ("dr.dr", "auroc", "claim.task: 'dr' has no outputs to choose from; write 'dr'"),
+        ("", "quadratic_kappa", "claim.score: quadratic_kappa is of grades, and 'dr' is yes or no; take auroc or"),
+    ],
+)
+def test_a_claim_names_what_the_experiment_has(task, score, told):
+    with pytest.raises(BadConfig) as error:
+        check_claim(Claim(against="baseline", task=task, score=score, margin=0.02), ["dr", "lesions", "dme"])
+    assert str(error.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("task", "score"), [("", "accuracy"), ("lesions.HE", "auroc"), ("severity:icdr", "quadratic_kappa")]
+)
+def test_a_claim_that_can_be_judged_passes(task, score):
+    check_claim(Claim(against="baseline", task=task, score=score, margin=0.02), ["dr", "lesions", "severity:icdr"])
+
+
+def test_a_run_that_began_keeps_to_its_claim(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    with run.claimed(load_config(changed("claim", CLAIM))):
+        pass
+    for other in (changed("claim", CLAIM | {"margin": 0.01}), raw()):
+        with pytest.raises(Refused, match=r"claim\.margin = 0\.02 there"), run.claimed(load_config(other)):
+            pass

@@ -18,6 +18,7 @@ from semiretina.files import read_text
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Prevalence = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
 class _Section(BaseModel):
@@ -45,6 +46,8 @@ class Data(_Section):
     evaluate: list[str] = []  # the data sets that val and test are drawn from; [] = all
     split_unlabeled: bool = False  # hold out `test` and `val` shares of the unlabelled photographs too (section 4.6)
     split_seed: int = 0  # draws the test set; the run's seed draws train and val
+    folds: Annotated[int, Field(ge=2, le=20)] | None = None  # cross-validation: test 1 / folds, not the share `test`
+    fold: Annotated[int, Field(ge=0)] | None = None  # the fold that is tested, from 0; unset = all, one after another
     shuffle_labels: bool = False  # a control: training on permuted labels must end at chance
     regrade: dict[str, Regrade] = {}
 
@@ -95,6 +98,23 @@ class Engine(_Section):
     eval_batch: Positive = 32
 
 
+class Claim(_Section):
+    """The one comparison that the experiment is made for, declared before it is run; a run keeps to it."""
+
+    against: Annotated[str, Field(min_length=1)]  # the name of the run, or of the experiment whose seeds are runs
+    task: str = ""  # "lesions.MA" for one of several outputs; "" = the first task
+    score: Literal["auroc", "accuracy", "quadratic_kappa"]
+    margin: Annotated[float, Field(gt=0, lt=1)]  # the least gain that matters, in units of the score: 0.02 is 2 points
+
+
+class Operating(_Section):
+    """What is fixed on the validation photographs and frozen into the grader before the test set is opened."""
+
+    calibrate: bool = True  # divide logits by a temperature, each output by its own
+    sensitivity: Annotated[float, Field(gt=0, lt=1)] | None = None  # choose each threshold so that it is reached
+    specificity: Annotated[float, Field(gt=0, lt=1)] | None = None  # or this one; neither: `threshold` stays
+
+
 class Config(_Section):
     """One experiment."""
 
@@ -104,11 +124,14 @@ class Config(_Section):
     track_test: bool = False  # the paper's protocol: test scores every epoch, never used to select
     open_test: bool = True  # false: the test set is never looked at, as in a grid search
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the probability, for sensitivity, specificity, accuracy
+    prevalence: dict[str, Prevalence] = {}  # of a task or task.output, for PPV and NPV; or else the sample's
     data: Data
     augment: Augment = Augment()
     model: dict[str, Any]  # {name = "aecl1", tied = false}
     stages: Annotated[list[Stage], Field(min_length=1)]
     engine: Engine = Engine()
+    operating: Operating | None = None
+    claim: Claim | None = None
 
 
 def load_config(source: Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
@@ -189,8 +212,34 @@ def _check_combinations(config: Config, where: str) -> None:
         raise BadConfig(f"{where}: refit: trains on val too, so with open_test = false nothing is left to look at")
     if config.track_test and not config.open_test:
         raise BadConfig(f"{where}: track_test: cannot go with open_test = false, which leaves the test set unseen")
-    if config.data.test + config.data.val >= 1:
+    if config.operating:
+        _check_operating(config, config.operating, where)
+    _check_shares(config.data, where)
+
+
+def _check_shares(data: Data, where: str) -> None:
+    if data.folds:
+        if data.fold is not None and data.fold >= data.folds:
+            raise BadConfig(f"{where}: data.fold: {data.fold} of {data.folds} folds; they are counted from 0")
+        if 1 / data.folds + data.val >= 1:
+            raise BadConfig(f"{where}: data.val: nothing is left to train on beside a fold of {data.folds}; lower it")
+        return
+    if data.fold is not None:
+        raise BadConfig(f"{where}: data.fold: there are no folds; set data.folds = 5, or take data.fold out")
+    if data.test + data.val >= 1:
         raise BadConfig(f"{where}: data.test + data.val: nothing is left to train on; their sum must stay below 1")
+
+
+def _check_operating(config: Config, operating: Operating, where: str) -> None:
+    aims = (operating.sensitivity, operating.specificity)
+    if None not in aims:
+        raise BadConfig(f"{where}: operating: one threshold cannot aim at both; give sensitivity or specificity")
+    if aims == (None, None) and not operating.calibrate:
+        raise BadConfig(f"{where}: operating: fixes nothing; set sensitivity or specificity, or calibrate = true")
+    if config.data.shuffle_labels:
+        raise BadConfig(
+            f"{where}: operating: cannot go with data.shuffle_labels = true: a control has no operating point"
+        )
 
 
 def _explain(problem: Any, raw: Mapping[str, Any]) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from semiretina.config import Config
+from semiretina.config import Claim, Config, Operating
 from semiretina.data.pixel_store import Entry
 from semiretina.data.pixels import PixelCache, default_cache
 from semiretina.data.regrade import regrade
 from semiretina.data.roles import make_split
 from semiretina.data.shared import held_back, shared_patients, shared_pictures
 from semiretina.data.split import Split, read_split
+from semiretina.engine.operating import lacking_labels
 from semiretina.engine.run_folder import RunFolder
 from semiretina.engine.train import make_method, sides
 from semiretina.errors import BadConfig, BadData, Refused, writing
@@ -26,13 +27,25 @@ from semiretina.models import build_network
 from semiretina.models.network import Network
 from semiretina.progress import say
 from semiretina.records import Record, read_manifest, summary
-from semiretina.tasks import Task, known, make_task, make_tasks
+from semiretina.tasks import Task, keys_of, known, make_task, make_tasks
+
+FOLDS_BELOW = 200  # positives, below which all of them should be tested
 
 
 def check_config(config: Config, methods: Mapping[str, type[Method]]) -> None:
     """Builds network and methods once: a wrong name, size, parameter or file of weights is told before any work."""
     for name in config.tasks:
         make_task(name, "icdr")
+    if config.data.folds and config.data.fold is None:
+        raise BadConfig(
+            f"data.folds: one run tests one of the {config.data.folds} folds; set data.fold = 0 to "
+            f"{config.data.folds - 1}, or train them all by `semiretina train` or `studies.folds.train_folds`"
+        )
+    if config.claim:
+        check_claim(config.claim, config.tasks)
+    if config.operating:
+        check_aim(config.operating, config.tasks)
+    check_prevalence(config.prevalence, config.tasks)
     network = _sketch(config)
     for number, stage in enumerate(config.stages):
         make_method(stage, number, network, methods)
@@ -41,6 +54,41 @@ def check_config(config: Config, methods: Mapping[str, type[Method]]) -> None:
     if config.model.get("weights"):
         outputs = dict.fromkeys(config.tasks, 1)
         build_network(str(config.model["name"]), outputs, config.data.size, model_parameters(config))
+
+
+def check_claim(claim: Claim, names: Sequence[str]) -> None:
+    """Raises BadConfig for a task or output that the experiment does not have, and for a score that it cannot have."""
+    key = claim.task or names[0]
+    name, dot, output = key.partition(".")
+    if name not in names:
+        raise BadConfig(f"claim.task: this experiment has no task '{name}', but {', '.join(names)}")
+    task = make_task(name, "icdr")
+    outputs = task.outputs if task.kind == "binary" and len(task.outputs) > 1 else ()
+    if outputs and output not in outputs:
+        choices = ", ".join(f"'{name}.{known}'" for known in outputs)
+        raise BadConfig(f"claim.task: '{key}' is not one of the outputs that can be compared: {choices}")
+    if dot and not outputs:
+        raise BadConfig(f"claim.task: '{name}' has no outputs to choose from; write '{name}'")
+    if claim.score == "quadratic_kappa" and task.kind == "binary":
+        raise BadConfig(f"claim.score: quadratic_kappa is of grades, and '{key}' is yes or no; take auroc or accuracy")
+
+
+def check_aim(operating: Operating, names: Sequence[str]) -> None:
+    """Raises BadConfig for a sensitivity or specificity where no task answers yes or no."""
+    aims = {"sensitivity": operating.sensitivity, "specificity": operating.specificity}
+    for aim, wanted in aims.items():
+        if wanted is not None and not any(make_task(name, "icdr").kind == "binary" for name in names):
+            raise BadConfig(f"operating.{aim}: none of the tasks {', '.join(names)} is a yes or no; take it out")
+
+
+def check_prevalence(prevalence: Mapping[str, float], names: Sequence[str]) -> None:
+    """Raises BadConfig for the prevalence of what is no yes-or-no output of the experiment."""
+    tasks = [make_task(name, "icdr") for name in names]
+    keys = [key for task in tasks if task.kind == "binary" for key in keys_of(task)]
+    for key in prevalence:
+        if key not in keys:
+            known_keys = f"known are {', '.join(keys)}" if keys else "no task here is a yes or no"
+            raise BadConfig(f"prevalence: '{key}' is no yes-or-no output of this experiment; {known_keys}")
 
 
 def check_datasets(config: Config, records: Sequence[Record]) -> None:
@@ -81,6 +129,28 @@ def prepare(config: Config, run: RunFolder, methods: Mapping[str, type[Method]])
     for told in (shared_pictures(split), shared_patients(split), held_back(split)):
         if told:
             say(f"split: {told}")
+    if told := advise_folds(config, split, make_tasks(config.tasks, split.records)):
+        say(f"split: {told}")
+
+
+def advise_folds(config: Config, split: Split, tasks: Mapping[str, Task]) -> str:
+    """In words, that one drawn test set has too few positives of the first task to tell much; "" where it has enough.
+
+    A photograph is positive where one of the task's outputs is, or its grade above 0.
+    """
+    drawn = config.open_test and len(split.rows("test")) and all(record.split != "test" for record in split.records)
+    if config.data.folds or not drawn:
+        return ""
+    name, task = next(iter(tasks.items()))
+    judged = [r for r in split.records if not config.data.evaluate or r.dataset in config.data.evaluate]
+    targets = task.targets(judged).reshape(len(judged), -1)
+    positives, tested = int((targets > 0).any(axis=1).sum()), len(split.rows("test"))
+    if positives >= FOLDS_BELOW:
+        return ""
+    return (
+        f"{positives} photographs are positive for '{name}', and one test set of {tested} leaves wide intervals; "
+        "data.folds = 5 tests every photograph once"
+    )
 
 
 def draw_split(config: Config, methods: Mapping[str, type[Method]]) -> Split:
@@ -112,12 +182,14 @@ def split_by(config: Config, records: Sequence[Record], sha256: Sequence[str], t
         labels=data.labels,
         evaluate=data.evaluate,
         split_unlabeled=data.split_unlabeled,
+        folds=data.folds,
+        fold=data.fold or 0,
     )
 
 
 def check_unchanged(config: Config, run: RunFolder) -> None:
     """Raises Refused when the split was edited, the manifest says something else now, or photographs are others."""
-    split = read_split(run.split)
+    split = read_split(run.split, config.data.by)
     if run.split_sum.exists() and read_text(run.split_sum).split()[:1] != [sha256_of(run.split)]:
         raise Refused(
             f"{run.split}: was edited after the run began (its SHA-256 is not that in {run.split_sum.name}); "
@@ -150,7 +222,8 @@ def check_unchanged(config: Config, run: RunFolder) -> None:
 def check_split(config: Config, split: Split, tasks: Mapping[str, Task], methods: Mapping[str, type[Method]]) -> None:
     """Raises BadData when nothing can be learned: no training label, or a task with one class only.
 
-    Raises BadConfig when a stage needs unlabelled photographs, or `track_test` a test set, that are not there.
+    Raises BadConfig when a stage needs unlabelled photographs, `track_test` a test set, or `operating` validation
+    labels that are not there.
     """
     for number, stage in enumerate(config.stages):
         method = methods[stage.method["name"]]
@@ -159,6 +232,13 @@ def check_split(config: Config, split: Split, tasks: Mapping[str, Task], methods
             check_single(config, f"stages.{number}: there is one unlabelled photograph")
     if config.track_test and not len(split.rows("test")):
         raise BadConfig("track_test: the split has no test photograph to track; set data.test, or track_test = false")
+    if config.operating:
+        val = [split.records[row] for row in split.rows("val")]
+        if wanting := lacking_labels(tasks, {name: task.targets(val) for name, task in tasks.items()}):
+            raise BadConfig(
+                f"operating: too few validation labels to fix anything on: {'; '.join(wanting)}. At least 50 positives "
+                "and 50 negatives, or 100 grades, are needed: raise data.val or data.labels, or take [operating] out"
+            )
     train = split.rows("train")
     if not len(train):
         raise BadData(

@@ -88,6 +88,12 @@ def known(task: Task, targets: Targets) -> npt.NDArray[np.bool_]:
     return np.asarray(found, np.bool_)
 
 
+def keys_of(task: Task) -> tuple[str, ...]:
+    """The names that the task's scores go by: the task, or `task.output` for each of several yes-or-no outputs."""
+    several = task.kind == "binary" and len(task.outputs) > 1
+    return tuple(f"{task.name}.{output}" for output in task.outputs) if several else (task.name,)
+
+
 def classes_of(task: Task, targets: Targets) -> npt.NDArray[np.int64]:
     """int64 [n], the class of each record, -1 where unknown, from the targets of "classes" or "ordinal"."""
     assert task.kind != "binary", f"{task.name} does not choose among classes"

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from semiretina.data.augment import to_float
 from semiretina.data.image import read_photograph
@@ -17,14 +18,18 @@ from semiretina.errors import BadConfig, BadData, MissingInput
 from semiretina.models import build_network
 from semiretina.models.network import Network
 from semiretina.records import SCALES
-from semiretina.tasks import Task, make_task
+from semiretina.tasks import Task, keys_of, make_task
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True)
 class Grader:
-    """Turns photographs into probabilities and features. `network` is in evaluation mode, on `device`."""
+    """Turns photographs into probabilities and features. `network` is in evaluation mode, on `device`.
+
+    Logits are divided by their output's temperature, or 1; a probability at or above an output's own threshold, or
+    `threshold`, is a yes. `temperatures` and `own_thresholds` were fixed on validation, by KEY (`tasks.keys_of`).
+    """
 
     network: Network
     tasks: Mapping[str, Task]
@@ -32,8 +37,20 @@ class Grader:
     crop: str
     threshold: float
     device: torch.device
-    temperature: float = 1.0
     batch: int = 32
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+    own_thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """KEY -> the threshold of each yes-or-no output."""
+        keys = [key for task in self.tasks.values() if task.kind == "binary" for key in keys_of(task)]
+        return {key: self.own_thresholds.get(key, self.threshold) for key in keys}
+
+    def probabilities(self, name: str, logits: Tensor) -> Floats:
+        """[n, outputs], the calibrated probabilities of a task from its logits."""
+        task = self.tasks[name]
+        return probabilities(task, logits, [self.temperatures.get(key, 1.0) for key in keys_of(task)])
 
     def read(self, file: Path) -> npt.NDArray[np.uint8]:
         """One photograph as this grader sees it, uint8 [size, size, 3]. Raises UnreadablePhotograph."""
@@ -48,10 +65,7 @@ class Grader:
             infer(self.network, torch.from_numpy(photographs[i : i + self.batch]).to(self.device), self.batch)
             for i in range(0, len(photographs), self.batch)
         ]
-        return {
-            name: np.concatenate([probabilities(task, part[name], self.temperature) for part in parts])
-            for name, task in self.tasks.items()
-        }
+        return {name: np.concatenate([self.probabilities(name, part[name]) for part in parts]) for name in self.tasks}
 
     @torch.no_grad()
     def features(self, photographs: npt.NDArray[np.uint8]) -> Floats:
@@ -69,13 +83,18 @@ class Grader:
             "size": self.size,
             "crop": self.crop,
             "threshold": self.threshold,
-            "temperature": self.temperature,
+            "temperatures": dict(self.temperatures),
+            "thresholds": dict(self.own_thresholds),
         }
         checkpoint.save(file, self.network.state_dict(), facts)
 
 
 def load_grader(run: Path, device: torch.device | None = None, batch: int = 32) -> Grader:
     """The grader of a finished run folder. Raises MissingInput when there is none, BadData when it is damaged."""
+    if (run / "fold-0").is_dir():
+        raise MissingInput(
+            f"{run}: the folds of a cross-validation, each with a grader of its own; name one, such as {run / 'fold-0'}"
+        )
     if not (run / "grader.json").exists():
         raise MissingInput(f"{run}: no grader here (grader.json); give the folder of a finished run")
     try:
@@ -97,8 +116,10 @@ def load_grader(run: Path, device: torch.device | None = None, batch: int = 32) 
         facts["crop"],
         facts["threshold"],
         place,
-        facts["temperature"],
         batch,
+        # Graders of before the operating point have neither.
+        facts.get("temperatures", {}),
+        facts.get("thresholds", {}),
     )
 
 

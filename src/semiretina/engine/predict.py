@@ -16,6 +16,7 @@ from semiretina.engine.grader import Grader
 from semiretina.errors import MissingInput, Refused, writing
 from semiretina.progress import progress, say
 from semiretina.records import read_manifest
+from semiretina.tasks import keys_of
 
 COLUMNS = ("path", "task", "output", "probability", "status", "reason")
 SAME = 0.01  # other hardware rounds probabilities otherwise; another grader's mostly differ by more
@@ -26,8 +27,9 @@ Graded = Mapping[str, npt.NDArray[np.float32]]  # task -> [outputs]
 def predict(grader: Grader, inputs: Sequence[Path], out: Path) -> tuple[int, int]:
     """Grades files, folders of them or manifests (.csv) into the CSV `out`; returns how many succeeded and failed.
 
-    A row for each photograph and output: `status` is "ok", or "failed" with the reason and no probability. When `out`
-    already holds rows, the photographs that are complete there are left alone.
+    A row for each photograph and output: `status` is "ok", or "failed" with the reason and no probability. A grader
+    with operating points also gives the `threshold` and its `answer` to each question that has one, yes or no. When
+    `out` already holds rows, the photographs that are complete there are left alone.
 
     Raises MissingInput for inputs that are not there, Refused when `out` is something else or another grader's,
     CannotWrite when it cannot be made.
@@ -48,12 +50,13 @@ def predict(grader: Grader, inputs: Sequence[Path], out: Path) -> tuple[int, int
         ):
             writer = csv.writer(table, lineterminator="\n")
             if not held or not out.stat().st_size:
-                writer.writerow(COLUMNS)
+                writer.writerow(_columns(grader))
             for file, graded, reason in grade_files(grader, waiting):
                 for name, task in grader.tasks.items():
                     for number, output in enumerate(task.outputs):
                         value = "" if graded is None else f"{graded[name][number]:.9g}"
-                        writer.writerow([file, name, output, value, "failed" if graded is None else "ok", reason])
+                        row = [file, name, output, value, "failed" if graded is None else "ok", reason]
+                        writer.writerow([*row, *_answer(grader, name, number, graded)])
                 failed += graded is None
                 table.flush()
                 advance()
@@ -102,6 +105,21 @@ def grade_files(grader: Grader, files: Sequence[Path]) -> Iterator[tuple[Path, G
                     place += 1
 
 
+def _columns(grader: Grader) -> tuple[str, ...]:
+    return (*COLUMNS, "threshold", "answer") if grader.own_thresholds else COLUMNS
+
+
+def _answer(grader: Grader, name: str, number: int, graded: Graded | None) -> list[str]:
+    """The cells of the columns `threshold` and `answer`, where the grader has them; empty where it gives none."""
+    if not grader.own_thresholds:
+        return []
+    task = grader.tasks[name]
+    if task.kind != "binary":
+        return ["", ""]
+    at = grader.thresholds[keys_of(task)[number]]
+    return [f"{at:.9g}", "" if graded is None else "yes" if float(graded[name][number]) >= at else "no"]
+
+
 def _read(grader: Grader, file: Path) -> Photograph:
     try:
         return grader.read(file), ""
@@ -116,7 +134,8 @@ def _read(grader: Grader, file: Path) -> Photograph:
 def _keep_complete(out: Path, grader: Grader) -> set[str]:
     """The photographs whose rows are complete in `out`, after cutting off what a stop left half-written at its end."""
     outputs = [(name, output) for name, task in grader.tasks.items() for output in task.outputs]
-    header = (",".join(COLUMNS) + "\n").encode()
+    columns = _columns(grader)
+    header = (",".join(columns) + "\n").encode()
     done: set[str] = set()
     graded: list[list[str]] = []  # the rows of the first photograph that was graded
     with out.open("r+b") as table:
@@ -134,7 +153,7 @@ def _keep_complete(out: Path, grader: Grader) -> set[str]:
 
         rows = csv.reader(lines() if whole else ())
         while len(block := list(islice(rows, len(outputs)))) == len(outputs):
-            paths = {row[0] for row in block if len(row) == len(COLUMNS)}
+            paths = {row[0] for row in block if len(row) == len(columns)}
             if len(paths) != 1 or [tuple(row[1:3]) for row in block] != outputs:
                 raise Refused(
                     f"{out}: its rows at {block[0][0]} are not those of this grader's outputs, "
@@ -154,6 +173,10 @@ def _check_same(out: Path, grader: Grader, rows: Sequence[Sequence[str]]) -> Non
     if pixels is None:
         return
     now = np.concatenate([values[0] for values in grader.grade(pixels[None]).values()])
+    outputs = [(name, number) for name, task in grader.tasks.items() for number in range(len(task.outputs))]
+    for row, (name, number) in zip(rows, outputs, strict=True):
+        if row[len(COLUMNS) :][:1] != _answer(grader, name, number, None)[:1]:
+            raise Refused(f"{out}: its answers are of another threshold, {row[2]} {row[6]}; choose another --out")
     for row, value in zip(rows, now, strict=True):
         if not abs(float(row[3]) - value) <= SAME:
             raise Refused(

@@ -1,0 +1,83 @@
+"""Calibration: one number that makes probabilities mean what they say, and the diagram that shows whether they do."""
+
+from dataclasses import dataclass
+from math import nan
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import softmax
+
+from semiretina.scoring.intervals import Estimate, Floats, Ints, group_numbers, share
+from semiretina.scoring.scores import Groups
+from semiretina.scoring.weighted import BINS
+
+COLDEST, HOTTEST = 0.05, 20.0
+
+
+def fit_temperature(
+    logits: npt.ArrayLike, targets: npt.ArrayLike, kind: Literal["binary", "classes", "ordinal"]
+) -> float:
+    """The temperature: divided by it, the logits make the targets likeliest (Guo et al., ICML 2017, section 4.2).
+
+    "binary" and "ordinal": a sigmoid for each logit, `targets` of the logits' shape, 0 or 1, NaN where unknown.
+    "classes": a softmax over `logits` [n, k], `targets` [n], negative where unknown. At least one must be known.
+
+    One of the n answers counts as drawn at random: otherwise logits without an error would be sharpened without end. In
+    1 / temperature the likelihood is then concave, with one maximum; it lies in [0.05, 20], and is 1 for logits that
+    say nothing.
+    """
+    z, y = np.asarray(logits, np.float64), np.asarray(targets, np.float64)
+    if kind != "classes":
+        assert z.shape == y.shape, f"logits {z.shape} and targets {y.shape}"
+        z, y = np.stack([np.zeros(z.size), z.ravel()], axis=1), y.ravel()
+    known = y >= 0
+    z, y = z[known], y[known].astype(np.int64)
+    n, classes = z.shape
+    assert n, "no label is known"
+    z = z - z.mean(axis=1, keepdims=True)
+    if not z.any():
+        return 1.0
+    wanted = np.full((n, classes), 1 / (n * classes))
+    wanted[np.arange(n), y] += 1 - 1 / n
+
+    def slope(inverse: float) -> float:
+        return float((z * (softmax(inverse * z, axis=1) - wanted)).sum())
+
+    if slope(1 / HOTTEST) >= 0:
+        return HOTTEST
+    if slope(1 / COLDEST) <= 0:
+        return COLDEST
+    return 1 / float(brentq(slope, 1 / HOTTEST, 1 / COLDEST, xtol=1e-12, rtol=1e-12))
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """The photographs whose probability of a yes lies in (low, high]; the first bin holds 0 too.
+
+    `probability` is their mean probability and `observed` the share of them that is a yes; NaN where n = 0.
+    """
+
+    low: float
+    high: float
+    n: int
+    probability: float
+    observed: Estimate
+
+
+def reliability(labels: Ints, probabilities: Floats, groups: Groups, level: float = 0.95) -> list[Bin]:
+    """The bins of a reliability diagram, those that the expected calibration error sums over (`weighted`), from 0 to 1.
+
+    `labels` [n] are 0 or 1, or whether the answer was right; `probabilities` [n] of 1. Intervals as of `share`.
+    """
+    edges = np.linspace(0, 1, BINS + 1)
+    places = np.digitize(probabilities, edges[1:-1], right=True)
+    patients = group_numbers(groups)
+    bins = []
+    for place in range(BINS):
+        here = places == place
+        mean = float(probabilities[here].mean(dtype=np.float64)) if here.any() else nan
+        observed = share(labels[here] == 1, patients[here], level)
+        bins.append(Bin(float(edges[place]), float(edges[place + 1]), int(here.sum()), mean, observed))
+    return bins
