@@ -16,21 +16,26 @@ from torch import Tensor
 from semiretina import __version__
 from semiretina.config import Config, load_config
 from semiretina.data.split import Split, read_split
-from semiretina.data.stream import Pixels
+from semiretina.data.stream import Pixels, Rows
 from semiretina.draws import generator, seed_of
+from semiretina.engine import checkpoint
 from semiretina.engine.distributed import Place, find_place
 from semiretina.engine.epoch import Phase, Position
-from semiretina.engine.evaluate import full_scores, infer_rows, probabilities, write_predictions
+from semiretina.engine.evaluate import full_scores, infer_rows, write_predictions
 from semiretina.engine.grader import Grader
+from semiretina.engine.heatmaps import write_mistakes
+from semiretina.engine.ledger import Kind, note_look
+from semiretina.engine.operating import Known, fix_points, known_answers, uncertainty
 from semiretina.engine.run_folder import RunFolder
 from semiretina.engine.samples import write_samples
 from semiretina.engine.train import find_start, train_phase
+from semiretina.engine.units import patients_of
 from semiretina.methods import METHODS, Method
 from semiretina.models import build_network
 from semiretina.models.network import Network
 from semiretina.preparation import check_config, model_parameters, open_cache, prepare
 from semiretina.progress import say
-from semiretina.tasks import Task, make_tasks
+from semiretina.tasks import Task, keys_of, make_tasks
 
 # With fewer validation labels the best epoch is mostly luck, so nothing is selected on them: the last epoch counts.
 SELECT_FROM = 50
@@ -82,7 +87,7 @@ def _train(config: Config, run: RunFolder, place: Place, methods: Mapping[str, t
     if run.result.exists():
         say(f"{run.path}: this run is finished; here is its result")
         return run.read_result()
-    split = read_split(run.split)
+    split = read_split(run.split, config.data.by)
     tasks = make_tasks(config.tasks, split.records)
     targets = make_targets(config, split, tasks, place)
     pixels = _pixels(config, split, place)
@@ -93,6 +98,8 @@ def _train(config: Config, run: RunFolder, place: Place, methods: Mapping[str, t
     if place.first:
         run.cut_log(position.log_size)
         run.write_json(run.environment, environment(place))
+        if config.track_test:
+            note_test(phase, "tracked", config.threshold)
     network = _network(config, tasks, place)
     if position.phase == "train":
         network = train_phase(phase, network, position, tensors)
@@ -145,7 +152,18 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
     """Hands over the grader, then looks at the test set once."""
     config, run, split, tasks = phase.config, phase.run, phase.split, phase.tasks
     network.eval()
-    Grader(network, tasks, config.data.size, config.data.crop, config.threshold, phase.place.device).save(run.grader)
+    points, val = fix_on_val(phase, network) if config.operating else ({}, {})
+    grader = Grader(
+        network,
+        tasks,
+        config.data.size,
+        config.data.crop,
+        config.threshold,
+        phase.place.device,
+        temperatures={key: point["temperature"] for key, point in points.items()},
+        own_thresholds={key: point["threshold"] for key, point in points.items() if "threshold" in point},
+    )
+    grader.save(run.grader)
     scores: dict[str, Any] = {}
     # After a refit the validation photographs were trained on, and their scores would say nothing.
     looked_at = [phase.last_role] if config.refit == "train+val" else ["val", phase.last_role]
@@ -154,15 +172,31 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
         if not len(rows):
             continue
         logits = infer_rows(network, phase.pixels, rows, config.engine.eval_batch)
-        values = {name: probabilities(task, logits[name]) for name, task in tasks.items()}
-        # Scores are always against the true labels, also in the control that trained on shuffled ones.
-        truth = {
-            name: torch.from_numpy(task.targets([split.records[row] for row in rows])) for name, task in tasks.items()
-        }
+        values = {name: grader.probabilities(name, logits[name]) for name in tasks}
+        truth = true_targets(phase, rows)
+        # Every epoch's look was noted as one; that after the last shows nothing else, or else other thresholds.
+        if role == "test" and not (config.track_test and {*grader.thresholds.values()} <= {config.threshold}):
+            note_test(phase, "train", grader.thresholds)
         write_predictions(run.predictions(role), split, rows, tasks, values, truth)
         records, groups = [split.records[row] for row in rows], [split.groups[row] for row in rows]
-        scores[role] = full_scores(tasks, values, truth, records, groups, config.threshold)
-    if not run.samples.exists():
+        scores[role] = full_scores(
+            tasks,
+            values,
+            truth,
+            records,
+            groups,
+            grader.thresholds,
+            ungradable=[(split.records[row], split.groups[row]) for row in split.ungradable(role)],
+            trained=[split.records[row] for row in split.rows("train")],
+            prevalence=config.prevalence,
+        )
+        if role == "test":
+            write_mistakes(run.samples, split, role, phase.pixels, network, tasks, values, truth, grader.thresholds)
+        if role == "test" and points:
+            test = known_answers(tasks, values, truth, patients_of(records, groups))
+            for key, found in uncertainty(grader.thresholds, val, test).items():
+                scores[role][key] |= found
+    if not (run.samples / "samples.json").exists():
         write_samples(
             run.samples, split, phase.last_role, phase.pixels, network, config.engine.eval_batch, decode=False
         )
@@ -179,12 +213,53 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
         "test": scores.get("test", {}),
         "val": scores.get("val", {}),
     }
+    if points:
+        result["operating"] = points
     if position.reconstruction:
         result["reconstruction"] = position.reconstruction
     if position.tracked:
         result["paper_protocol"] = {name: paper_protocol([row[name] for row in position.tracked]) for name in tasks}
     run.write_json(run.result, result)
     return run.read_result()
+
+
+def note_test(phase: Phase, kind: Kind, thresholds: float | Mapping[str, float]) -> None:
+    """Writes a look at the test set into the ledger beside the manifest."""
+    config, split = phase.config, phase.split
+    if not isinstance(thresholds, Mapping):
+        keys = [key for task in phase.tasks.values() if task.kind == "binary" for key in keys_of(task)]
+        thresholds = dict.fromkeys(keys, thresholds)
+    note_look(
+        Path(config.data.manifest),
+        kind,
+        phase.run.path,
+        sha256=split.test_sha256,
+        photographs=len(split.rows("test")),
+        thresholds=thresholds,
+        fold=config.data.fold,
+    )
+
+
+def fix_on_val(phase: Phase, network: Network) -> tuple[dict[str, dict[str, Any]], dict[str, Known]]:
+    """The operating points (`fix_points`), and the answers to the validation photographs that they were fixed on.
+
+    A refit trains on these photographs: then it is the answers of the network that was selected before it that count.
+    """
+    config, tasks, rows, source = phase.config, phase.tasks, phase.split.rows("val"), "val"
+    assert config.operating
+    if config.refit == "train+val":
+        network, source = _network(config, tasks, phase.place), "val, by the network selected before the refit"
+        network.load_state_dict(checkpoint.load(phase.run.checkpoints / "best")[0])
+    logits = infer_rows(network.eval(), phase.pixels, rows, config.engine.eval_batch)
+    patients = patients_of([phase.split.records[row] for row in rows], [phase.split.groups[row] for row in rows])
+    truth = true_targets(phase, rows)
+    return fix_points(config.operating, config.threshold, tasks, logits, truth, patients, source)
+
+
+def true_targets(phase: Phase, rows: Rows) -> dict[str, Tensor]:
+    """What scores are against, task by task: the true labels, also in the control that trained on shuffled ones."""
+    records = [phase.split.records[row] for row in rows]
+    return {name: torch.from_numpy(task.targets(records)) for name, task in phase.tasks.items()}
 
 
 def paper_protocol(accuracies: Sequence[float]) -> dict[str, float]:

@@ -9,7 +9,7 @@
 | `grader.safetensors`, `grader.json` | what is handed over: see `engine.grader` |
 | `predictions-test.csv` | `path,patient,site,task,output,label,probability` |
 | `predictions-val.csv` | the same; not after a refit, which trains on these photographs |
-| `samples/` | originals and reconstructions that a report shows |
+| `samples/` | what a report shows: originals, reconstructions, the surest mistakes with heat maps |
 | `survival.json` | which lesions survive reconstruction: see `engine.survival` |
 | `result.json`, `environment.json` | the scores; versions and hardware |
 """
