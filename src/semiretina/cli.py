@@ -6,12 +6,12 @@ import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from semiretina import __version__
-from semiretina.errors import UNWRITABLE, CannotWrite, Interrupted, UserError
+from semiretina.errors import UNWRITABLE, BadData, CannotWrite, Interrupted, UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 data = typer.Typer(no_args_is_help=True, help="Data sets and manifests.")
@@ -51,12 +51,15 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/NAME-OF-CONFIG when not given.")] = None,
     o: Overrides = None,
 ) -> None:
-    """Train and evaluate one experiment; goes on by itself when the run folder holds a checkpoint."""
-    from semiretina.experiment import train as run
+    """Train and evaluate one experiment, or all its folds; goes on by itself where the run folder holds a beginning."""
+    from semiretina.config import load_config
+    from semiretina.experiment import train as train_one
     from semiretina.report.tables import results_table, to_text
+    from semiretina.studies.folds import train_folds
 
-    folder = out or Path("runs") / config.stem
-    if run(config, folder, overrides=o or ()):
+    folder, read = out or Path("runs") / config.stem, load_config(config, o or ())
+    run = train_folds if read.data.folds and read.data.fold is None else train_one
+    if run(read, folder):
         print(to_text(results_table([folder])))
         print(f"run folder: {folder}")
 
@@ -70,11 +73,12 @@ def evaluate(
 ) -> None:
     """Score a run's grader on its own test set or on another data set."""
     from semiretina.engine.rescore import rescore
+    from semiretina.report.scores_text import to_text
 
     if manifest and split:
         raise typer.BadParameter("give one of --split and --manifest")
     result = rescore(run, manifest or (split or OwnSplit.test).value)
-    print(json.dumps(result, indent=1) if as_json else _plain(result))
+    print(json.dumps(result, indent=1) if as_json else to_text(result))
 
 
 @app.command()
@@ -111,12 +115,16 @@ def reproduce(
 @app.command()
 def report(
     runs: list[Path],
-    out: Annotated[Path, typer.Option(help="The folder for report.html.")] = Path("report"),
+    out: Annotated[Path, typer.Option(help="The folder for report.html, .md and .json.")] = Path("report"),
+    share: Annotated[
+        bool | None,
+        typer.Option(help="Leave photographs, names and paths out; by default where a data set may not be passed on."),
+    ] = None,
 ) -> None:
-    """Write one self-contained report.html from run folders."""
+    """Write one self-contained report.html from run folders, and the same as report.md and report.json."""
     from semiretina.report import write_report
 
-    print(write_report(runs, out))
+    print(write_report(runs, out, share))
 
 
 @app.command()
@@ -178,6 +186,31 @@ def merge(manifests: list[Path], out: Annotated[Path, typer.Option(help="The man
     print(f"{join(manifests, out)} records: {out}")
 
 
+@data.command("audit")
+def audit(
+    manifest: Path,
+    as_json: AsJson = False,
+    html: Annotated[Path | None, typer.Option(help="Also write a page, which holds photographs.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Also write the manifest with the column `cluster`: what shows the same picture."),
+    ] = None,
+) -> None:
+    """Find what is wrong with a manifest and its photographs; ends with 65 where training would refuse them."""
+    from semiretina.audit import audit_manifest
+    from semiretina.audit.audit import write_clusters
+    from semiretina.report.audit_page import to_text, write_page
+
+    found = audit_manifest(manifest)
+    if html:
+        write_page(found, html)
+    print(json.dumps({"version": __version__, **found.to_json()}, indent=1) if as_json else to_text(found))
+    if out:
+        write_clusters(found, out)
+    if found.errors:
+        raise typer.Exit(BadData.exit_code)
+
+
 @weights.command("convert")
 def convert(
     file: Path,
@@ -235,25 +268,3 @@ def _stop(message: str, status: int) -> None:
     # One line, whatever a library put into its message.
     print(f"semiretina: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
-
-
-def _plain(value: Any, indent: str = "") -> str:
-    lines = []
-    for key, inner in value.items():
-        if isinstance(inner, dict) and set(inner) == {"value", "low", "high"}:
-            shown = _undefined(value) if inner["value"] is None else f"{inner['value']:.3f} {_interval(inner)}"
-            lines.append(f"{indent}{key}: {shown}")
-        elif isinstance(inner, dict):
-            lines += [f"{indent}{key}", _plain(inner, indent + "  ")]
-        else:
-            lines.append(f"{indent}{key}: {inner:.3f}" if isinstance(inner, float) else f"{indent}{key}: {inner}")
-    return "\n".join(lines)
-
-
-def _undefined(scores: dict[str, Any]) -> str:
-    return "undefined (one class only)" if scores["n"] else "undefined (no label)"
-
-
-def _interval(estimate: dict[str, float | None]) -> str:
-    low, high = estimate["low"], estimate["high"]
-    return "" if low is None or high is None else f"[{low:.3f}, {high:.3f}]"

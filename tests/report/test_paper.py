@@ -1,14 +1,10 @@
 """The page of a reproduction, whole or with holes: every table, figure and claim, and nothing under a wrong name."""
 
-import base64
-import io
 import re
-from xml.etree import ElementTree
 
 import pytest
 from fake_study import add_grid, make_study, read, set_result, write_study
-from PIL import Image
-from test_page import NOTICE, Page
+from pages import Page, check_is_built_for_readers, check_pictures, check_stands_alone
 
 from semiretina.report.cells import CELLS
 from semiretina.report.paper import write_paper_report
@@ -76,44 +72,11 @@ def section(page, title):
     return page.text[after[number] : after[number + 1]]
 
 
-def test_the_page_stands_alone(either):
+def test_the_page_is_whole_and_for_all_readers(either):
     _, page = either
-    assert page.open == []
-    assert "script" not in {tag for tag, _ in page.tags}
-    for tag, attributes in page.tags:
-        for name in ("src", "href", "srcset", "action", "data"):
-            value = attributes.get(name) or ""
-            assert value == "" or value.startswith(("data:", "#")), (tag, name, value[:80])
-    assert not re.search(r"url\(|@import|https?://", page.source)
-
-
-def test_every_picture_is_whole_and_described(either):
-    _, page = either
-    assert len(page.all("img")) > 10
-    for image in page.all("img"):
-        assert len(image["alt"]) > 10
-        kind, content = image["src"].split(";base64,")
-        if kind == "data:image/svg+xml":
-            assert ElementTree.fromstring(base64.b64decode(content)).tag.endswith("svg")
-        else:
-            Image.open(io.BytesIO(base64.b64decode(content))).load()
-
-
-def test_the_page_is_built_for_readers(either):
-    _, page = either
-    assert page.all("html")[0]["lang"] == "en"
-    assert len(page.all("h1")) == 1
-    assert page.text.count(NOTICE) == 1
-    assert len(page.all("caption")) == len(page.all("table"))
-    assert all("scope" in attributes for attributes in page.all("th"))
-    targets = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
-    assert len(targets) == len(set(targets))
-    assert {a["href"][1:] for a in page.all("a")} <= set(targets)
-    scrolled = [a for a in page.all("div") if a.get("class") == "scroll"]
-    assert scrolled
-    assert all(a.get("tabindex") == "0" and a.get("aria-label") for a in scrolled)
-    for words in ("prefers-color-scheme: dark", "width=device-width"):
-        assert words in page.source
+    check_stands_alone(page)
+    check_pictures(page, least=11)
+    check_is_built_for_readers(page)
 
 
 def test_every_table_figure_and_claim_has_its_place_in_order(either):

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from semiretina.report.figures import Picture, Trace, trace_panel
+from semiretina.report.figures import Trace, trace_panel
 from semiretina.report.panels import Epochs
+from semiretina.report.pictures import Picture
 from semiretina.report.runs import Run
 
 NORMS = {"grad_norm_ae": "autoencoder", "grad_norm_cl": "classifier"}

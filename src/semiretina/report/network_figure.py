@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from semiretina.report.figures import COLORS, FAINT, INK, Picture, svg_picture
+from semiretina.report.pictures import COLORS, FAINT, INK, Picture, svg_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,39 +1,19 @@
-"""What of the runs goes into which picture."""
+"""What of the training goes into which picture: curves over epochs, schedules, reconstructions."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from semiretina.errors import BadData
-from semiretina.report.figures import (
-    Curve,
-    Line,
-    Picture,
-    Style,
-    curve_panel,
-    interval_panel,
-    photograph,
-    roc_panel,
-    schedule_panel,
-)
-from semiretina.report.runs import Predictions, Run
-from semiretina.report.tables import Row, ratio
+from semiretina.report.figures import Line, curve_panel, schedule_panel
+from semiretina.report.pictures import Picture, Style, photograph
+from semiretina.report.runs import Run
 
 Epochs = Mapping[str, Sequence[Mapping[str, Any]]]  # label of a run -> the log's rows of its epochs
 Styles = Mapping[str, Style]
 SCORES = {"auroc": "AUROC", "accuracy": "accuracy"}
 ERRORS = {"mse": "mean squared error", "mse_unlabeled": "mean squared error, unlabelled"}
 MEASURES = SCORES | ERRORS
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """How often a run answered which class (columns) to photographs of which class (rows)."""
-
-    run: str
-    classes: list[str]
-    counts: list[list[int]]
 
 
 @dataclass(frozen=True)
@@ -135,79 +115,6 @@ def _reference(runs: Sequence[Run], role: str, task: str, measure: str) -> tuple
         return None
     votes = {round(v, 3) for run in runs if (v := run.result.get(role, {}).get(task, {}).get("majority")) is not None}
     return ("majority vote", votes.pop()) if len(votes) == 1 else None
-
-
-def score_panels(rows: Sequence[Row], runs: Sequence[Run], styles: Styles) -> dict[str, list[Picture]]:
-    """Of each output: AUROC and accuracy of the runs with their intervals, then their ROC curves or the kappa."""
-    tables = {run.label: run.predictions() for run in runs}
-    pictures: dict[str, list[Picture]] = {}
-    for key in dict.fromkeys(row.task for row in rows):
-        own = [row for row in rows if row.task == key]
-        votes = {round(row.majority, 3) for row in own if row.majority is not None}
-        vote = ("majority vote", votes.pop()) if len(votes) == 1 else None
-        areas = [(row.run, styles[row.name], row.auroc) for row in own]
-        accuracies = [(row.run, styles[row.name], row.accuracy) for row in own]
-        kappas = [(row.run, styles[row.name], row.quadratic_kappa) for row in own]
-        pictures[key] = [
-            interval_panel(f"{key}: AUROC on test", areas, ("chance", 0.5)),
-            interval_panel(f"{key}: accuracy on test", accuracies, vote),
-        ]
-        if any(kappa.value is not None for _, _, kappa in kappas):
-            pictures[key].append(interval_panel(f"{key}: quadratic kappa on test", kappas, ("chance", 0.0)))
-        curves = [curve for row in own for curve in _roc_curve(row, tables[row.run], styles)]
-        if curves:
-            pictures[key].append(roc_panel(f"{key}: ROC curves on test", curves, _areas(own)))
-    return pictures
-
-
-def _roc_curve(row: Row, table: Predictions, styles: Styles) -> list[Curve]:
-    """The row's curve; none where a class is missing, or for a choice among classes."""
-    if row.sensitivity.value is None or row.specificity.value is None:
-        return []
-    known = _known(table, row.task, row.run)
-    point = (1 - row.specificity.value, row.sensitivity.value)
-    return [Curve(styles[row.name], [y for y, _ in known], [p for _, p in known], point)]
-
-
-def _areas(rows: Sequence[Row]) -> list[str]:
-    """The AUROC in words: with its interval for one run, from lowest to highest for several seeds of one name."""
-    said = []
-    for name in dict.fromkeys(row.name for row in rows):
-        own = [row.auroc for row in rows if row.name == name]
-        values = [area.value for area in own if area.value is not None]
-        if len(own) == 1 and values:
-            said.append(f"{name}: AUROC {ratio(own[0])}")
-        elif values:
-            said.append(f"{name}: AUROC {min(values):.3f} to {max(values):.3f} in {len(own)} seeds")
-    return said
-
-
-def _known(table: Predictions, key: str, run: str) -> list[tuple[int, float]]:
-    """Labels and probabilities of a yes-or-no output, named as in `result.json`: `dr`, `lesions.MA`."""
-    task, _, output = key.partition(".")
-    outputs = table.get(task, {})
-    cells = outputs.get(output or next(iter(outputs), ""))
-    if not cells:
-        raise BadData(f"{run}: predictions-test.csv has no rows of '{key}', which result.json scores; train it again")
-    return [(label, probability) for _, label, probability in cells if label is not None]
-
-
-def confusions(runs: Sequence[Run]) -> dict[str, list[Confusion]]:
-    """The confusion matrices of the tasks that choose among classes, task -> one for each run."""
-    tables: dict[str, list[Confusion]] = {}
-    for run in runs:
-        for task, outputs in run.predictions().items():
-            if "quadratic_kappa" not in run.result["test"].get(task, {}):
-                continue
-            classes = list(outputs)
-            counts = [[0] * len(classes) for _ in classes]
-            for cells in zip(*outputs.values(), strict=True):
-                labels = [label for _, label, _ in cells]
-                if 1 in labels:
-                    probabilities = [probability for _, _, probability in cells]
-                    counts[labels.index(1)][probabilities.index(max(probabilities))] += 1
-            tables.setdefault(task, []).append(Confusion(run.label, classes, counts))
-    return tables
 
 
 def schedule_panels(runs: Sequence[Run], epochs: Epochs) -> list[Picture]:

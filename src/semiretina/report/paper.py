@@ -10,7 +10,6 @@ from semiretina.data.split import read_split
 from semiretina.files import write_text
 from semiretina.report.balance_panel import balance_panels
 from semiretina.report.cells import CELLS
-from semiretina.report.page import settings
 from semiretina.report.paper_claims import claims, paper_gains
 from semiretina.report.paper_figures import (
     curve_figures,
@@ -29,6 +28,7 @@ from semiretina.report.paper_numbers import (
     table_two,
 )
 from semiretina.report.paper_tables import networks, split_table, table_one
+from semiretina.report.settings import settings
 from semiretina.report.study import Study, Trained, read_study
 from semiretina.report.template import render
 

@@ -12,10 +12,11 @@ from semiretina.data.image import UnreadablePhotograph, read_mask, read_photogra
 from semiretina.data.split import Split
 from semiretina.records import LESIONS, Record
 from semiretina.report.cells import CELLS
-from semiretina.report.figures import Line, Picture, Style, curve_panel, data_uri, styles
+from semiretina.report.figures import Line, curve_panel
 from semiretina.report.network_figure import built, network_picture
 from semiretina.report.panels import Epochs, SampleGrid, sample_grids, schedule_panels
 from semiretina.report.paper_numbers import TASK, curves
+from semiretina.report.pictures import Picture, Style, data_uri, styles
 from semiretina.report.study import Study, Trained
 
 PHOTOGRAPH = 800  # side of figure 1, in pixels

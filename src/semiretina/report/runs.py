@@ -16,6 +16,7 @@ from semiretina.files import read_text
 from semiretina.records import summary
 
 SCHEMA = 1
+MISTAKES = "mistakes.json"  # as `engine.heatmaps` names it, which takes long to import
 
 # task -> output -> (path, label or None where unknown, probability) of every photograph
 Predictions = dict[str, dict[str, list[tuple[str, int | None, float]]]]
@@ -77,6 +78,11 @@ class Run:
         """Photographs shown: path, original, reconstruction (file names in `samples/`; None without a decoder)."""
         return list(_json(self.folder.samples / "samples.json"))
 
+    def mistakes(self) -> list[dict[str, Any]]:
+        """The surest wrong answers with their pictures (`engine.heatmaps.Mistake`); older runs have none."""
+        file = self.folder.samples / MISTAKES
+        return list(_json(file)) if file.is_file() else []
+
     def environment(self) -> dict[str, Any]:
         """Versions and hardware."""
         return dict(_json(self.folder.environment))
@@ -104,8 +110,11 @@ def check_complete(runs: Sequence[Run]) -> None:
     _check_files([run.folder.path for run in runs], needed)
 
     def pictures(folder: RunFolder) -> list[Path]:
-        samples = _json(folder.samples / "samples.json")
-        return [folder.samples / s[kind] for s in samples for kind in ("original", "reconstruction") if s[kind]]
+        samples, mistakes = folder.samples / "samples.json", folder.samples / MISTAKES
+        named = [s[kind] for s in _json(samples) for kind in ("original", "reconstruction") if s[kind]]
+        if mistakes.is_file():
+            named += [m[kind] for m in _json(mistakes) for kind in ("photograph", "heat_map")]
+        return [folder.samples / name for name in named]
 
     _check_files([run.folder.path for run in runs], pictures)
 

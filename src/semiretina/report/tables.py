@@ -19,6 +19,9 @@ class Score(NamedTuple):
     high: float | None = None
 
 
+UNDEFINED = Score()
+
+
 @dataclass(frozen=True)
 class Row:
     """What one run reaches on one output of a task on its test photographs."""
@@ -42,6 +45,13 @@ class Row:
     trained_on: str
     test_list: str
     derived: int | None = None  # of the n labels, those that follow from a grade's definition
+    prevalence: float | None = None  # of which ppv and npv hold
+    balanced_accuracy: Score = UNDEFINED
+    average_precision: Score = UNDEFINED
+    ppv: Score = UNDEFINED
+    npv: Score = UNDEFINED
+    brier: Score = UNDEFINED
+    ece: Score = UNDEFINED
 
     @property
     def above_majority(self) -> bool:
@@ -95,6 +105,13 @@ def _row(run: Run, task: str) -> Row:
         trained_on=result["trained_on"],
         test_list=run.test_list,
         derived=scores.get("derived"),
+        prevalence=scores.get("prevalence"),
+        balanced_accuracy=score(scores, "balanced_accuracy"),
+        average_precision=score(scores, "average_precision"),
+        ppv=score(scores, "ppv"),
+        npv=score(scores, "npv"),
+        brier=score(scores, "brier"),
+        ece=score(scores, "ece"),
     )
 
 
@@ -136,8 +153,9 @@ def _area(row: Row) -> Cell:
     return Cell("one class only") if row.auroc.value is None and row.n else ratio(row.auroc)
 
 
+Columns = Sequence[tuple[str, Callable[[Row], Cell]]]
 # title, cell. A column that is empty in every row is left out.
-COLUMNS: Sequence[tuple[str, Callable[[Row], Cell]]] = (
+COLUMNS: Columns = (
     ("run", lambda row: Cell(f"{row.run} ({CONTROL})" if row.control else row.run)),
     ("task", lambda row: Cell(row.task)),
     ("n", lambda row: Cell(str(row.n))),
@@ -155,9 +173,25 @@ COLUMNS: Sequence[tuple[str, Callable[[Row], Cell]]] = (
 )
 
 
-def cells(rows: Sequence[Row], skip: Sequence[str] = ()) -> tuple[list[str], list[list[Cell]]]:
+# What stands in a second table.
+MORE: Columns = (
+    ("run", lambda row: Cell(row.run)),
+    ("task", lambda row: Cell(row.task)),
+    ("balanced accuracy %", lambda row: percent(row.balanced_accuracy)),
+    ("average precision", lambda row: ratio(row.average_precision)),
+    ("PPV %", lambda row: percent(row.ppv)),
+    ("NPV %", lambda row: percent(row.npv)),
+    ("at a prevalence of %", lambda row: percent(Score(row.prevalence))),
+    ("Brier score", lambda row: ratio(row.brier)),
+    ("ECE", lambda row: ratio(row.ece)),
+)
+
+
+def cells(
+    rows: Sequence[Row], skip: Sequence[str] = (), columns: Columns = COLUMNS
+) -> tuple[list[str], list[list[Cell]]]:
     """Titles and cells of the columns that say something, without those in `skip`."""
-    table = {title: [cell(row) for row in rows] for title, cell in COLUMNS if title not in skip}
+    table = {title: [cell(row) for row in rows] for title, cell in columns if title not in skip}
     titles = [title for title, column in table.items() if any(cell.value for cell in column)]
     return titles, [[table[title][number] for title in titles] for number in range(len(rows))]
 

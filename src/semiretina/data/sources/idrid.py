@@ -123,6 +123,7 @@ SOURCE = Source(
     read=records,
     title="Indian Diabetic Retinopathy Image Dataset",
     licence="CC BY 4.0",
+    redistributable=True,
     citation="Porwal et al., Data 2018; 3(3):25, doi:10.3390/data3030025",
     get="https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",
     scale="icdr",

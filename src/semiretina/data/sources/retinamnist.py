@@ -161,6 +161,7 @@ SOURCE = Source(
     title="RetinaMNIST, small squares of DeepDRiD's photographs (28, 64, 128 or 224 pixels)",
     scale="icdr",
     licence="CC BY 4.0",
+    redistributable=True,
     get="https://zenodo.org/records/10519652 (retinamnist.npz, _64, _128, _224)",
     citation="Yang et al., Sci Data 2023; 10:41, doi:10.1038/s41597-022-01721-8",
     counts=PARTS,

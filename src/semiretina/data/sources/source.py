@@ -15,6 +15,7 @@ class Source:
     scale: str  # of the grades: a name of `records.SCALES`, or in words
     licence: str
     get: str  # where it is to be had, or what to give
+    redistributable: bool = False  # that licence lets photographs be passed on; what is not stated is not allowed
     citation: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)  # what -> how many photographs are published
     grades: Mapping[int, int] = field(default_factory=dict)  # grade -> how many photographs are published with it
@@ -26,6 +27,7 @@ class Source:
             "grades": ", ".join(f"{grade}: {count}" for grade, count in self.grades.items()),
             "grading scale": f"{self.scale}, 0 to {SCALES[self.scale]}" if self.scale in SCALES else self.scale,
             "licence": self.licence,
+            "photographs may be passed on": "yes" if self.redistributable else "no, or not stated",
             "get it": self.get,
             "cite": self.citation,
         }

@@ -213,5 +213,6 @@ SOURCE = Source(
     title="drawn photographs with known grades, lesions and masks",
     scale="icdr",
     licence="Apache-2.0, as the program",
+    redistributable=True,
     get="drawn into root, when asked for",
 )

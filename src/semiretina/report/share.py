@@ -1,0 +1,127 @@
+"""What a shared report leaves out: photographs, paths, file names, and whose they are.
+
+A report is shared by default where one of its data sets may not be passed on (`Source.redistributable`). Sites,
+cameras, counts and scores stay: they are what a paper states.
+"""
+
+import csv
+import io
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from semiretina.data.sources import SOURCES
+from semiretina.data.sources.source import Source
+from semiretina.files import read_text
+from semiretina.report.runs import Run
+from semiretina.toml_text import toml_value
+
+LEFT_OUT = "(left out)"
+NAMES = ("path", "patient", "exam", "group", "sha256", "mask_MA", "mask_HE", "mask_EX", "mask_SE")
+
+Hide = Callable[[str], str]
+
+
+def source_of(dataset: str) -> Source | None:
+    """The source of that data set's photographs, as far as it is one of ours."""
+    return SOURCES.get(dataset.replace("-", "_"))
+
+
+def forbidding(runs: Sequence[Run]) -> list[str]:
+    """The data sets of these runs whose photographs may not be passed on."""
+    names = dict.fromkeys(row.get("dataset", "") for run in runs for row in _rows(run, "split"))
+    return [name for name in names if (source := source_of(name)) and not source.redistributable]
+
+
+def public(runs: Sequence[Run]) -> list[Run]:
+    """The same runs under names that tell nothing of folders; what is alike then is numbered."""
+    names: dict[str, str] = {}
+    for run in runs:
+        if run.name not in names:
+            names[run.name] = _numbered(PurePosixPath(run.name.replace("\\", "/")).name, list(names.values()))
+    shown: list[Run] = []
+    for run in runs:
+        name = names[run.name]
+        label = name + run.label.removeprefix(run.name) if run.label.startswith(run.name) else name
+        shown.append(replace(run, name=name, label=_numbered(label, [other.label for other in shown])))
+    return shown
+
+
+def _numbered(name: str, others: Sequence[str]) -> str:
+    number = 1
+    while (found := f"{name} ({number})" if number > 1 else name) in others:
+        number += 1
+    return found
+
+
+def hiding(runs: Sequence[Run], shown: Sequence[Run]) -> Hide:
+    """What takes paths, file names, patients and groups of `runs` out of a sentence; `shown` are their public names.
+
+    A name that is a plain word or a plain number ("left", the patient 12) is none where a sentence counts or tells,
+    and stays: no sentence of a report names a patient.
+    """
+    hidden = {name for run in runs for name in private_names(run)}
+    known = {n: LEFT_OUT for n in hidden if len(n) > 1 and not n.isdigit() and not (n.isalpha() and n.islower())}
+    for old, new in zip(runs, shown, strict=True):
+        known |= {a: b for a, b in ((old.label, new.label), (old.name, new.name)) if a != b}
+    longest = sorted(known, key=lambda name: (-len(name), name))
+
+    def hide(text: str) -> str:
+        # Looked for one by one: an expression of all names would be slow to build, and sentences are few.
+        for name in longest:
+            if name in text:
+                text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", lambda _, to=known[name]: to, text)  # type: ignore[misc]
+        return text
+
+    return hide
+
+
+def private_names(run: Run) -> set[str]:
+    """Every path, file name, stem, patient, exam and group that the run's files name, and its own folder."""
+    found = {str(run.folder.path), str(run.folder.path.resolve())}
+    for row in [*_rows(run, "split"), *_rows(run, "predictions")]:
+        found |= {row[name] for name in NAMES if row.get(name)}
+    found |= {str(sample["path"]) for sample in run.samples()}
+    found |= {value for value in _texts(tomllib.loads(read_text(run.folder.config))) if _is_path(value)}
+    for name in list(found):
+        path = PurePosixPath(name.replace("\\", "/"))
+        found |= {path.name, path.stem} if _is_path(name) else set()
+    # A run's own name is shown: it is what the report compares.
+    return found - {"", run.folder.path.name, run.folder.path.resolve().name, run.name, run.label}
+
+
+def public_config(text: str) -> str:
+    """A config.toml whose paths are left out; every other setting stays as it is written."""
+    lines = []
+    for line in text.splitlines():
+        try:
+            values = list(_texts(tomllib.loads(line)))
+        except tomllib.TOMLDecodeError:
+            values = []  # a table's head, or a part of something that takes several lines
+        for value in values:
+            if _is_path(value):
+                line = line.replace(toml_value(value), toml_value(LEFT_OUT))  # noqa: PLW2901
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _is_path(value: str) -> bool:
+    return "/" in value or "\\" in value or value.endswith((".csv", ".safetensors", ".pth", ".toml"))
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [text for inner in value for text in _texts(inner)]
+    return [value] if isinstance(value, str) else []
+
+
+def _rows(run: Run, kind: str) -> list[dict[str, str]]:
+    file = run.folder.split if kind == "split" else run.folder.predictions("test")
+    if not file.is_file():
+        return []
+    return list(csv.DictReader(io.StringIO(read_text(file), newline="")))
