@@ -74,8 +74,10 @@ def test_a_run_knows_its_ungradable_patients(run):
         "grade": ["0", "2"],
     }
     assert sum(part["n"] for part in scores["strata"]["site"].values()) == 12
-    assert scores["caution"] == [
-        "Few labels: 7 positive labels, 5 negative labels; a share of so few says next to nothing."
+    assert [told.partition(":")[0] for told in scores["caution"]][:3] == [
+        "Of 12 photographs, 7 positive and 5 negative",
+        "Of 7 patients",
+        "Chance lifts the calibration error of 12 photographs",
     ]
     again = rescore(run, "test")
     assert again["scores"] == result["test"]
@@ -140,8 +142,9 @@ def test_the_text_tells_all_levels_and_parts(run):
     assert lines[head].split() == ["site", "n", "positives", "accuracy", "auroc", "sensitivity", "specificity"]
     assert [line.split()[0] for line in lines[head + 1 : head + 3]] == ["north", "south"]
     assert lines[head + 1].split()[1] == str(scores["strata"]["site"]["north"]["n"])
-    assert lines[-2:] == ["caution", f"  {scores['caution'][0]}"]
-    assert max(map(len, lines)) <= 120
+    cautions = lines.index("caution")
+    assert lines[cautions + 1 :] == [f"  {told}" for told in scores["caution"]]
+    assert max(map(len, lines[:cautions])) <= 120
     assert not any(line != line.rstrip() for line in lines)
 
 
@@ -149,7 +152,7 @@ def test_what_is_undefined_is_said(run, rows, tmp_path):
     text = to_text(rescore(run, write(tmp_path / "healthy.csv", rows[20:22])))
     assert "  auroc: undefined (one class only)" in text
     assert "  auroc\n" in text  # of the levels, an empty cell
-    assert "There is no positive label: what needs one is undefined." in text
+    assert "No photograph is positive: scores that need one are undefined or leave it out." in text
 
 
 @pytest.mark.parametrize(

@@ -223,8 +223,8 @@ def test_the_variance_needs_two_patients_of_each_class():
 
 
 def test_the_degrees_of_freedom_by_hand():
-    # Of the positives 0.9 and 0.5 all and 1 / 2 of the negatives are below: each is 1 / 4 away from their mean 3 / 4, so
-    # that their part is (1 / 16 + 1 / 16) / 1 / 2 = 1 / 16. The negatives 0.6 (below 1 of 2) and 0.1 tell as much.
+    # Of the positives 0.9 and 0.5 all and 1 / 2 of the negatives are below: each is 1 / 4 away from their mean 3 / 4,
+    # so that their part is (1 / 16 + 1 / 16) / 1 / 2 = 1 / 16. The negatives 0.6 (below 1 of 2) and 0.1 tell as much.
     labels, values = np.array([1, 1, 0, 0]), np.array([0.9, 0.5, 0.6, 0.1])
     found = area_and_variance(labels, values, np.arange(4))
     assert found == pytest.approx((3 / 4, 1 / 8, 2))

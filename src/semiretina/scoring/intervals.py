@@ -131,9 +131,9 @@ def _posterior(ratio: float, frequency: float) -> float:
 def auroc(labels: Ints, probabilities: Floats, groups: Ints, level: float = 0.95) -> Estimate:
     """Area under the ROC curve of `labels` [n] (0 or 1), with the interval of its logit; NaN when a class is missing.
 
-    Variance and degrees of freedom of Student's quantile are those of `area_and_variance`. Where the variance is zero or
-    cannot be had (perfect or constant ranking, a class of one group), the interval is Wilson's with as many trials as
-    the smaller class has groups.
+    Variance and degrees of freedom of Student's quantile are those of `area_and_variance`. Where the variance is zero
+    or cannot be had (perfect or constant ranking, a class of one group), the interval is Wilson's with as many trials
+    as the smaller class has groups.
     """
     value, variance, df = area_and_variance(labels, probabilities, groups)
     if isnan(value):
