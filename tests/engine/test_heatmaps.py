@@ -119,10 +119,51 @@ def test_frozen_batch_norms_stay_frozen():
     assert not any(m.training for m in network.encoder.modules() if isinstance(m, nn.BatchNorm2d))
 
 
-def test_an_encoder_of_timm_has_maps_too():
+def test_an_encoder_of_timm_has_maps_too_unless_the_photograph_is_small():
     pytest.importorskip("timm")
     network = build_network("timm", {"dr": 1}, 64, {"encoder": "resnet10t", "decoder": False})
-    assert heat_maps(network, photographs(2, 64), DR, [0, 0], [1, 0]).shape == (2, 64, 64)
+    assert heat_maps(network, photographs(2, 128), DR, [0, 0], [1, 0]).shape == (2, 128, 128)
+    assert heat_maps(network, photographs(2, 64), DR, [0, 0], [1, 0]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "level", "answer"), [("aecl1-small", 64, 3, 0), ("resnet18", 64, 6, 1), ("aeres18", 128, 7, 1)]
+)
+def test_of_a_chain_the_last_map_of_four_by_four_counts(name, size, level, answer):
+    """The gradient of that level's map by hand, the levels run one after the other."""
+    torch.manual_seed(1)
+    network = build_network(name, {"dr": 1}, size, {}).eval()
+    images = photographs(2, size)
+    x = (images.permute(0, 3, 1, 2) / 255 - network.mean) / network.std
+    levels = list(network.encoder)
+    with torch.no_grad():
+        for step in levels[: level + 1]:
+            x = step(x)
+    assert x.shape[2:] == (4, 4)
+    x.requires_grad_()
+    features = x
+    for step in levels[level + 1 :]:
+        features = step(features)
+    (network.classify(features)["dr"].sum() * (2 * answer - 1)).backward()
+    heat = (x.grad.mean(dim=(2, 3), keepdim=True) * x).sum(dim=1, keepdim=True).clamp(min=0).detach()
+    heat = nn.functional.interpolate(heat, size=(size, size), mode="bilinear")[:, 0]
+    found = heat_maps(network, images, DR, [0, 0], [answer, answer])
+    np.testing.assert_allclose(found, heat / heat.amax(dim=(1, 2), keepdim=True), atol=1e-5)
+
+
+def test_frozen_weights_have_a_heat_map():
+    network = build_network("aecl1-small", {"dr": 1}, 64, {})
+    network.requires_grad_(False)
+    assert heat_maps(network, photographs(2, 64), DR, [0, 0], [1, 0]) is not None
+
+
+def test_without_a_map_the_photograph_stands_alone(tmp_path):
+    split, pixels = split_of(tmp_path, ["test"]), Stored(photographs(1, side=2))
+    values, truth = {"dr": np.array([[0.9]], np.float32)}, {"dr": torch.zeros(1, 1)}
+    write_mistakes(tmp_path, split, "test", pixels, linear(DR, [[1, 1, 1]]), {"dr": DR}, values, truth)
+    [mistake] = json.loads((tmp_path / "mistakes.json").read_text())
+    assert (mistake["photograph"], mistake["heat_map"]) == ("mistake-00.png", "")
+    assert [file.name for file in tmp_path.glob("*.png")] == ["mistake-00.png"]
 
 
 def test_an_overlay_is_grey_where_nothing_is_hot():

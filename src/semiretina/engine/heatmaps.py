@@ -1,12 +1,14 @@
 """Where the network looked: heat maps of single answers, and the worst mistakes of a run that a report shows with them.
 
-Grad-CAM (Selvaraju et al., ICCV 2017, arXiv:1610.02391, equations 1 and 2) over the encoder's map A [c, h, w], which
-every network of ours has: the score y of the answer in question, its gradient averaged over places as the weight of
-each channel, and what of the weighted sum speaks for the answer:
+Grad-CAM (Selvaraju et al., ICCV 2017, arXiv:1610.02391, equations 1 and 2) over a map A [c, h, w] of the encoder: the
+score y of the answer in question, its gradient averaged over places as the weight of each channel, and what of the
+weighted sum speaks for the answer:
 
     a_k = mean over i, j of dy / dA_k[i, j],    L[i, j] = max(0, sum over k of a_k A_k[i, j])
 
-A map is as coarse as the encoder's: of 256 pixels and 32 halvings 8 x 8. It says what moved the answer, not why.
+A is the encoder's last map, 8 x 8 of a photograph of 256 pixels that is halved five times. Small photographs end in
+fewer places, AECL1's of 64 pixels in a single one, which cannot say where; then A is the last of the encoder's levels
+that has `LEAST` places a side. A heat map says what moved the answer, not why.
 """
 
 import json
@@ -19,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from semiretina.data.augment import to_float
@@ -30,6 +32,7 @@ from semiretina.models.network import Network
 from semiretina.tasks import Task, classes_of
 
 MISTAKES = 6  # of a task
+LEAST = 4  # places a side of a map that is worth showing
 INDEX = "mistakes.json"
 # Five colours of viridis (matplotlib), dark blue to yellow: colour-blind readers tell them apart, and from grey.
 HEAT = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]], np.float32)
@@ -47,7 +50,7 @@ class Mistake:
     answer: str
     probability: float
     photograph: str
-    heat_map: str
+    heat_map: str  # "" where the network has no map to show
 
 
 @dataclass(frozen=True)
@@ -61,30 +64,41 @@ class _Wrong:
     probability: float
 
 
-def heat_maps(network: Network, images: Tensor, task: Task, outputs: Sequence[int], answers: Sequence[int]) -> Tensor:
+def heat_maps(
+    network: Network, images: Tensor, task: Task, outputs: Sequence[int], answers: Sequence[int]
+) -> Tensor | None:
     """Grad-CAM of one answer a photograph: uint8 [n, h, w, 3] -> [n, h, w] from 0 to 1, each map's highest place 1.
 
     `outputs` [n] are the task's outputs in question and `answers` [n] 1 or 0, what speaks for a yes or for a no; of a
     task that chooses among classes `answers` are the classes, and `outputs` are not read. A map without anything that
     speaks for the answer is 0 everywhere. The network keeps its mode, its gradients and its running statistics.
+
+    None where the encoder's map is too small and its levels are not to be told apart (`timm`'s of small photographs).
     """
     training = network.training
     network.eval()
+    maps: list[Tensor] = []
+    # Only a chain's children are known to pass everything on.
+    levels = list(network.encoder) if isinstance(network.encoder, nn.Sequential) else [network.encoder]
+    hooks = [level.register_forward_hook(lambda _module, _given, found: maps.append(found)) for level in levels]
     try:
-        with torch.no_grad():
-            encoded = network.encode(to_float(images))
         with torch.enable_grad():
-            features = encoded.detach().requires_grad_()
-            scores = _scores(task, network.classify(features)[task.name], outputs, answers)
-            # Every photograph's score depends on its own features alone, so the gradient of the sum is that of each.
-            [gradient] = torch.autograd.grad(scores.sum(), features)
+            # Asking for the photographs' gradient brings one to every map, also where all weights are frozen.
+            logits = network(to_float(images).requires_grad_())[task.name]
+            large = [found for found in maps if min(found.shape[2:]) >= LEAST]
+            if not large:
+                return None
+            # Every photograph's score depends on its own map alone, so the gradient of the sum is that of each.
+            [gradient] = torch.autograd.grad(_scores(task, logits, outputs, answers).sum(), large[-1])
     finally:
+        for hook in hooks:
+            hook.remove()
         network.train(training)
     weights = gradient.mean(dim=(2, 3), keepdim=True)
-    maps = (weights * encoded).sum(dim=1, keepdim=True).clamp(min=0)
-    maps = F.interpolate(maps, size=images.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
-    highest = maps.amax(dim=(1, 2), keepdim=True)
-    return torch.where(highest > 0, maps / highest.clamp(min=torch.finfo(maps.dtype).tiny), maps)
+    heat = (weights * large[-1].detach()).sum(dim=1, keepdim=True).clamp(min=0)
+    heat = F.interpolate(heat, size=images.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
+    highest = heat.amax(dim=(1, 2), keepdim=True)
+    return torch.where(highest > 0, heat / highest.clamp(min=torch.finfo(heat.dtype).tiny), heat)
 
 
 def _scores(task: Task, logits: Tensor, outputs: Sequence[int], answers: Sequence[int]) -> Tensor:
@@ -128,11 +142,13 @@ def write_mistakes(
         if not wrong:
             continue
         images = pixels.take(rows[[one.place for one in wrong]])
-        maps = heat_maps(network, images, task, [one.output for one in wrong], [one.answer for one in wrong]).cpu()
-        for one, image, heat in zip(wrong, images.cpu().numpy(), maps.numpy(), strict=True):
-            photograph, heat_map = f"mistake-{len(found):02d}.png", f"mistake-{len(found):02d}-heat.png"
+        maps = heat_maps(network, images, task, [one.output for one in wrong], [one.answer for one in wrong])
+        for number, (one, image) in enumerate(zip(wrong, images.cpu().numpy(), strict=True)):
+            photograph, heat_map = f"mistake-{len(found):02d}.png", ""
             Image.fromarray(image).save(folder / photograph)
-            Image.fromarray(overlay(image, heat)).save(folder / heat_map)
+            if maps is not None:
+                heat_map = f"mistake-{len(found):02d}-heat.png"
+                Image.fromarray(overlay(image, maps[number].cpu().numpy())).save(folder / heat_map)
             label, answer = _words(task, one.label), _words(task, one.answer)
             path = str(split.records[rows[one.place]].path)
             output = task.outputs[one.output] if task.kind == "binary" else ""

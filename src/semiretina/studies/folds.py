@@ -239,7 +239,8 @@ def join_samples(run: RunFolder, folders: Sequence[RunFolder]) -> None:
     for task in dict.fromkeys(mistake["task"] for _, mistake in found):
         own = [(samples, mistake) for samples, mistake in found if mistake["task"] == task]
         for samples, mistake in sorted(own, key=lambda pair: -pair[1]["probability"])[:MISTAKES]:
-            names = {kind: f"{samples.parent.name}-{mistake[kind]}" for kind in ("photograph", "heat_map")}
+            pictures = [kind for kind in ("photograph", "heat_map") if mistake[kind]]
+            names = {kind: f"{samples.parent.name}-{mistake[kind]}" for kind in pictures}
             for kind, name in names.items():
                 shutil.copyfile(samples / mistake[kind], run.samples / name)
             kept.append(mistake | names)
