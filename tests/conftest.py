@@ -1,7 +1,10 @@
 """What several test files stand on: a few drawn photographs, the smallest network, and a configuration for them."""
 
 import csv
+import os
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # a test is one of several at a time; before numpy and torch are loaded
 
 import numpy as np
 import pytest
