@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.special import expit, logit, softmax
 
 import semiretina
+from semiretina import experiment
 from semiretina.config import load_config
 from semiretina.data.split import read_split
 from semiretina.engine import operating
@@ -298,8 +299,6 @@ def test_a_run_that_was_stopped_fixes_the_same(refit, step, configure, trained, 
 
 
 def test_the_grader_is_frozen_before_the_test_set_is_looked_at(configure, tmp_path, monkeypatch):
-    from semiretina import experiment
-
     real, seen = experiment.infer_rows, []
 
     def watched(network, pixels, rows, batch):
@@ -307,6 +306,7 @@ def test_the_grader_is_frozen_before_the_test_set_is_looked_at(configure, tmp_pa
         return real(network, pixels, rows, batch)
 
     monkeypatch.setattr(experiment, "infer_rows", watched)
+    monkeypatch.setattr(operating, "infer_rows", watched)
     semiretina.train(configure(refit="train+val", epochs=1), tmp_path)
     split = read_split(tmp_path / "split.csv")
     assert seen == [(set(split.rows("val").tolist()), False), (set(split.rows("test").tolist()), True)]
@@ -389,8 +389,6 @@ def test_a_lost_selected_network_is_told(configure, tmp_path, monkeypatch):
     def lose(phase, network):
         (phase.run.checkpoints / "best.safetensors").write_bytes(b"")
         return real(phase, network)
-
-    from semiretina import experiment
 
     real = experiment.fix_on_val
     monkeypatch.setattr(experiment, "fix_on_val", lose)

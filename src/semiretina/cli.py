@@ -211,6 +211,17 @@ def audit(
         raise typer.Exit(BadData.exit_code)
 
 
+@data.command("hold-out")
+def hold_out(
+    config: Path, out: Annotated[Path, typer.Option(help="The manifest to write.")], o: Overrides = None
+) -> None:
+    """Write the manifest with its column `split` naming the test set that the configuration draws."""
+    from semiretina.config import load_config
+    from semiretina.studies.hold_out import hold_out as write
+
+    print(f"{write(load_config(config, o or ()), out)} photographs have the role test: {out}")
+
+
 @weights.command("convert")
 def convert(
     file: Path,

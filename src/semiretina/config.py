@@ -46,7 +46,8 @@ class Data(_Section):
     evaluate: list[str] = []  # the data sets that val and test are drawn from; [] = all
     split_unlabeled: bool = False  # hold out `test` and `val` shares of the unlabelled photographs too (section 4.6)
     split_seed: int = 0  # draws the test set; the run's seed draws train and val
-    folds: Annotated[int, Field(ge=2, le=20)] | None = None  # cross-validation: test 1 / folds, not the share `test`
+    # Cross-validation: test 1 / folds, not the share `test`; what the manifest gives the role test stays out.
+    folds: Annotated[int, Field(ge=2, le=20)] | None = None
     fold: Annotated[int, Field(ge=0)] | None = None  # the fold that is tested, from 0; unset = all, one after another
     shuffle_labels: bool = False  # a control: training on permuted labels must end at chance
     regrade: dict[str, Regrade] = {}
@@ -108,11 +109,12 @@ class Claim(_Section):
 
 
 class Operating(_Section):
-    """What is fixed on the validation photographs and frozen into the grader before the test set is opened."""
+    """What is fixed on validation, or on out-of-fold answers, and frozen into the grader before test is opened."""
 
     calibrate: bool = True  # divide logits by a temperature, each output by its own
     sensitivity: Annotated[float, Field(gt=0, lt=1)] | None = None  # choose each threshold so that it is reached
     specificity: Annotated[float, Field(gt=0, lt=1)] | None = None  # or this one; neither: `threshold` stays
+    folds: str | None = None  # a finished cross-validation's folder, whose answers count instead of validation's
 
 
 class Config(_Section):
@@ -137,7 +139,7 @@ class Config(_Section):
 def load_config(source: Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
     """The configuration of a TOML file (or a dict), with `a.b=value` overrides; `a.b=null` takes a key away.
 
-    A relative manifest, cache or weights file starts at the configuration's folder.
+    A relative manifest, cache, weights file or folder of folds starts at the configuration's folder.
 
     Raises BadConfig that names the file, the line of a TOML error, every wrong key and the nearest right one.
     """
@@ -157,14 +159,18 @@ def load_config(source: Path | Mapping[str, Any], overrides: Sequence[str] = ())
         raise BadConfig(f"{where}: {'; '.join(_explain(problem, raw) for problem in error.errors())}") from None
     _check_combinations(config, where)
     base = Path.cwd() if isinstance(source, Mapping) else source.resolve().parent
-    placed = {"manifest": str((base / Path(config.data.manifest).expanduser()).resolve())}
-    if config.data.cache:
-        placed["cache"] = str((base / Path(config.data.cache).expanduser()).resolve())
-    model = dict(config.model)
+
+    def placed(path: str) -> str:
+        return str((base / Path(path).expanduser()).resolve())
+
+    data, model, operating = config.data, dict(config.model), config.operating
+    data = data.model_copy(update={"manifest": placed(data.manifest), "cache": data.cache and placed(data.cache)})
     weights = model.get("weights")
     if isinstance(weights, str) and weights.endswith((".safetensors", ".pth")):
-        model["weights"] = str((base / Path(weights).expanduser()).resolve())
-    return config.model_copy(update={"data": config.data.model_copy(update=placed), "model": model})
+        model["weights"] = placed(weights)
+    if operating and operating.folds is not None:
+        operating = operating.model_copy(update={"folds": placed(operating.folds)})
+    return config.model_copy(update={"data": data, "model": model, "operating": operating})
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:

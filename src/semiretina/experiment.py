@@ -16,16 +16,16 @@ from torch import Tensor
 from semiretina import __version__
 from semiretina.config import Config, load_config
 from semiretina.data.split import Split, read_split
-from semiretina.data.stream import Pixels, Rows
+from semiretina.data.stream import Pixels
 from semiretina.draws import generator, seed_of
-from semiretina.engine import checkpoint
 from semiretina.engine.distributed import Place, find_place
 from semiretina.engine.epoch import Phase, Position
 from semiretina.engine.evaluate import full_scores, infer_rows, write_predictions
 from semiretina.engine.grader import Grader
 from semiretina.engine.heatmaps import write_mistakes
 from semiretina.engine.ledger import Kind, note_look
-from semiretina.engine.operating import Known, fix_points, known_answers, uncertainty
+from semiretina.engine.operating import Known, fix_on_val, known_answers, uncertainty
+from semiretina.engine.out_of_fold import fix_on_folds
 from semiretina.engine.run_folder import RunFolder
 from semiretina.engine.samples import write_samples
 from semiretina.engine.train import find_start, train_phase
@@ -152,7 +152,10 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
     """Hands over the grader, then looks at the test set once."""
     config, run, split, tasks = phase.config, phase.run, phase.split, phase.tasks
     network.eval()
-    points, val = fix_on_val(phase, network) if config.operating else ({}, {})
+    points: dict[str, dict[str, Any]] = {}
+    fixed_on: dict[str, Known] = {}
+    if config.operating:
+        points, fixed_on = fix_on_folds(phase) if config.operating.folds else fix_on_val(phase, network)
     grader = Grader(
         network,
         tasks,
@@ -173,7 +176,7 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
             continue
         logits = infer_rows(network, phase.pixels, rows, config.engine.eval_batch)
         values = {name: grader.probabilities(name, logits[name]) for name in tasks}
-        truth = true_targets(phase, rows)
+        truth = phase.truth(rows)
         # Every epoch's look was noted as one; that after the last shows nothing else, or else other thresholds.
         if role == "test" and not (config.track_test and {*grader.thresholds.values()} <= {config.threshold}):
             note_test(phase, "train", grader.thresholds)
@@ -194,8 +197,9 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
             write_mistakes(run.samples, split, role, phase.pixels, network, tasks, values, truth, grader.thresholds)
         if role == "test" and points:
             test = known_answers(tasks, values, truth, patients_of(records, groups))
-            for key, found in uncertainty(grader.thresholds, val, test).items():
+            for key, found in uncertainty(grader.thresholds, fixed_on, test).items():
                 scores[role][key] |= found
+                scores[role][key]["caution"] += points[key].get("caution", [])
     if not (run.samples / "samples.json").exists():
         write_samples(
             run.samples, split, phase.last_role, phase.pixels, network, config.engine.eval_batch, decode=False
@@ -238,28 +242,6 @@ def note_test(phase: Phase, kind: Kind, thresholds: float | Mapping[str, float])
         thresholds=thresholds,
         fold=config.data.fold,
     )
-
-
-def fix_on_val(phase: Phase, network: Network) -> tuple[dict[str, dict[str, Any]], dict[str, Known]]:
-    """The operating points (`fix_points`), and the answers to the validation photographs that they were fixed on.
-
-    A refit trains on these photographs: then it is the answers of the network that was selected before it that count.
-    """
-    config, tasks, rows, source = phase.config, phase.tasks, phase.split.rows("val"), "val"
-    assert config.operating
-    if config.refit == "train+val":
-        network, source = _network(config, tasks, phase.place), "val, by the network selected before the refit"
-        network.load_state_dict(checkpoint.load(phase.run.checkpoints / "best")[0])
-    logits = infer_rows(network.eval(), phase.pixels, rows, config.engine.eval_batch)
-    patients = patients_of([phase.split.records[row] for row in rows], [phase.split.groups[row] for row in rows])
-    truth = true_targets(phase, rows)
-    return fix_points(config.operating, config.threshold, tasks, logits, truth, patients, source)
-
-
-def true_targets(phase: Phase, rows: Rows) -> dict[str, Tensor]:
-    """What scores are against, task by task: the true labels, also in the control that trained on shuffled ones."""
-    records = [phase.split.records[row] for row in rows]
-    return {name: torch.from_numpy(task.targets(records)) for name, task in phase.tasks.items()}
 
 
 def paper_protocol(accuracies: Sequence[float]) -> dict[str, float]:

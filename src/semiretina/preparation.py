@@ -15,9 +15,10 @@ from semiretina.data.pixel_store import Entry
 from semiretina.data.pixels import PixelCache, default_cache
 from semiretina.data.regrade import regrade
 from semiretina.data.roles import make_split
-from semiretina.data.shared import held_back, shared_patients, shared_pictures
+from semiretina.data.shared import held_back, kept_out, shared_patients, shared_pictures
 from semiretina.data.split import Split, read_split
 from semiretina.engine.operating import lacking_labels
+from semiretina.engine.out_of_fold import check_copy, open_folds, take_answers
 from semiretina.engine.run_folder import RunFolder
 from semiretina.engine.train import make_method, sides
 from semiretina.errors import BadConfig, BadData, Refused, writing
@@ -122,14 +123,18 @@ def prepare(config: Config, run: RunFolder, methods: Mapping[str, type[Method]])
     if run.split.exists():
         check_unchanged(config, run)
         return
+    folds = open_folds(config) if config.operating and config.operating.folds else None
     split = draw_split(config, methods)
+    tasks = make_tasks(config.tasks, split.records)
+    if folds:
+        take_answers(folds, config, split, tasks, run)
     split.write(run.split)
     write_text(run.split_sum, f"{sha256_of(run.split)}  {run.split.name}\n")
     say("split: " + ", ".join(f"{count} {role}" for role, count in split.counts.items()))
-    for told in (shared_pictures(split), shared_patients(split), held_back(split)):
-        if told:
-            say(f"split: {told}")
-    if told := advise_folds(config, split, make_tasks(config.tasks, split.records)):
+    notices = [shared_pictures(split), shared_patients(split), held_back(split), advise_folds(config, split, tasks)]
+    if config.data.folds:
+        notices.append(kept_out(split))
+    for told in filter(None, notices):
         say(f"split: {told}")
 
 
@@ -188,13 +193,18 @@ def split_by(config: Config, records: Sequence[Record], sha256: Sequence[str], t
 
 
 def check_unchanged(config: Config, run: RunFolder) -> None:
-    """Raises Refused when the split was edited, the manifest says something else now, or photographs are others."""
+    """Raises Refused when the split was edited, the manifest says something else now, or photographs are others.
+
+    Out-of-fold answers that were taken must still be there, too.
+    """
     split = read_split(run.split, config.data.by)
     if run.split_sum.exists() and read_text(run.split_sum).split()[:1] != [sha256_of(run.split)]:
         raise Refused(
             f"{run.split}: was edited after the run began (its SHA-256 is not that in {run.split_sum.name}); "
             "restore it, or train anew in another --out"
         )
+    if config.operating and config.operating.folds:
+        check_copy(run)
     manifest = Path(config.data.manifest)
     # The split holds all that the manifest said, so that a run goes on without it.
     if manifest.exists():
@@ -232,12 +242,13 @@ def check_split(config: Config, split: Split, tasks: Mapping[str, Task], methods
             check_single(config, f"stages.{number}: there is one unlabelled photograph")
     if config.track_test and not len(split.rows("test")):
         raise BadConfig("track_test: the split has no test photograph to track; set data.test, or track_test = false")
-    if config.operating:
+    if config.operating and not config.operating.folds:
         val = [split.records[row] for row in split.rows("val")]
         if wanting := lacking_labels(tasks, {name: task.targets(val) for name, task in tasks.items()}):
             raise BadConfig(
                 f"operating: too few validation labels to fix anything on: {'; '.join(wanting)}. At least 50 positives "
-                "and 50 negatives, or 100 grades, are needed: raise data.val or data.labels, or take [operating] out"
+                "and 50 negatives, or 100 grades, are needed: raise data.val or data.labels, name a cross-validation "
+                "by operating.folds, or take [operating] out"
             )
     train = split.rows("train")
     if not len(train):

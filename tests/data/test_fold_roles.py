@@ -11,9 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from semiretina.data.roles import make_split
-from semiretina.data.split import Split, read_split, torn_groups
-from semiretina.errors import BadConfig, Refused
+from semiretina.data.roles import given_test, make_split
+from semiretina.data.shared import kept_out
+from semiretina.data.split import Split, find_groups, read_split, torn_groups
+from semiretina.errors import Refused
 from semiretina.records import Record
 from semiretina.tasks import TASKS
 
@@ -166,10 +167,51 @@ def test_given_roles_train_and_unlabeled_are_never_tested():
     assert tested == Counter(range(22, 100))
 
 
-def test_folds_beside_a_given_test_set_are_refused():
-    records = [photograph(n, grade=n % 2, split="test" if n < 3 else "") for n in range(20)]
-    with pytest.raises(BadConfig, match=r"^data\.folds: .* gives 3 photographs the role test"):
-        make_split(records, hashes(20), DR, seed=0, folds=5)
+def test_a_given_test_set_stays_out_of_the_folds_with_its_groups():
+    # Of patient 0 one photograph is given to test; of patients 1 and 2 both, of whom 2 has no label, and 3 none.
+    given = {0: "test", 2: "test", 3: "test", 4: "test", 5: "test"}
+    records = [photograph(n, patient=str(n // 2), grade=None if n in (4, 5, 7) else n % 3) for n in range(60)]
+    records = [replace(r, split=given.get(n, "")) for n, r in enumerate(records)]
+    records[3] = replace(records[3], quality="ungradable")
+    tested = Counter()
+    for fold in range(5):
+        split = make_split(records, hashes(60), DR, seed=0, folds=5, fold=fold, split_unlabeled=True)
+        assert split.roles[:6] == ["unused"] * 6
+        assert split.ungradable("test").tolist() == []  # that of the given test set is not this fold's
+        tested.update(split.rows("test").tolist())
+        said = (
+            "5 photographs that the manifest gives the role test stay out of the folds, with 1 of the same patients, "
+        )
+        assert kept_out(split) == said + "exams or pictures"
+    assert tested == Counter({6, *range(8, 60)})
+    # They are what a run without folds tests.
+    split = make_split(records, hashes(60), DR, seed=0)
+    assert split.rows("test").tolist() == [0, 1, 2] == given_test(records, split.groups, DR)
+    assert split.ungradable("test").tolist() == [3]
+    one = [replace(records[0], patient="", split="test"), *(replace(r, split="") for r in records[6:])]
+    split = make_split(one, hashes(55), DR, seed=0, folds=2)
+    assert kept_out(split) == "1 photograph that the manifest gives the role test stays out of the folds"
+    assert kept_out(make_split(one[1:], hashes(54), DR, seed=0, folds=2)) == ""
+
+
+def test_what_a_given_test_set_tests_is_known_without_drawing():
+    seen = 0
+    for number in range(60):
+        records, sha256 = drawn_manifest(number)
+        groups = find_groups(records, sha256, "patient")
+        chosen = set(groups[::3])
+        records = [
+            replace(r, split=("test", "", "unused")[(row + number) % 3] if group in chosen else "")
+            for row, (r, group) in enumerate(zip(records, groups, strict=True))
+        ]
+        if not any(record.split == "test" for record in records):
+            continue
+        expected = make_split(records, sha256, DR, seed=number).rows("test").tolist()
+        assert given_test(records, groups, DR) == expected
+        fold = make_split(records, sha256, DR, seed=number, folds=2)
+        assert not {*expected} & {*fold.rows("train", "val", "test", "unlabeled").tolist()}
+        seen += len(expected) > 0
+    assert seen > 30
 
 
 def test_folds_depend_on_split_seed_alone_and_each_has_its_own_hash():

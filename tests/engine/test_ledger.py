@@ -120,6 +120,18 @@ def test_other_lists_of_the_same_manifest_are_told_but_not_folds(manifest, make_
     assert looks(manifest, "1").count == 1
 
 
+def test_a_given_test_set_is_not_another_list_of_the_folds_that_left_it_alone(manifest, make_run):
+    folds, own, edited = make_run("cv"), make_run("grader"), "4" * 64
+    note(manifest, folds, sha256=OTHER, apart=ONE)
+    assert looks(manifest, ONE) == Looks()
+    note(manifest, own)
+    note(manifest, own, sha256=edited)
+    assert looks(manifest, ONE).others == {edited: 1}
+    assert looks(manifest, OTHER).others == {edited: 1}
+    assert looks(manifest, edited).others == {ONE: 1, OTHER: 1}
+    assert (looks(manifest, ONE).count, looks(manifest, OTHER).count) == (1, 1)
+
+
 @pytest.mark.parametrize("half", [b'{"when": "2026-01-01T00:0', b"\x00\x00\x00", b"[1, 2]", b'{"kind": "train"}'])
 def test_a_half_written_line_spoils_no_other(manifest, make_run, half):
     a, b = make_run("a"), make_run("b")

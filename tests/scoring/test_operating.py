@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chi2, chi2_contingency
 
 from semiretina.errors import Refused
 from semiretina.scoring.intervals import share
-from semiretina.scoring.operating import lacking, point_at, threshold_for
+from semiretina.scoring.operating import alike, lacking, point_at, threshold_for
 
 
 def graded(seed, n=160, decimals=2):
@@ -87,3 +88,36 @@ def test_fifty_of_each_suffice():
     labels = np.repeat([1, 0], 50)
     assert lacking(labels) == ""
     assert threshold_for(labels, labels.astype(float), specificity=0.9) == 0.5
+
+
+def test_parts_that_answer_alike_or_not():
+    # Of 60 ill ones 18, 12 and 6 of 20 are found; of the healthy nobody, who then tell nothing. With one kind of label
+    # the statistic is Pearson's, times (n - 1) / n.
+    found = [18, 12, 6]
+    labels, parts = np.repeat([1, 0], [60, 40]), np.concatenate([np.repeat([4, 7, 9], 20), np.repeat([4, 7], 20)])
+    yes = np.concatenate([np.arange(20) < count for count in found] + [np.zeros(40, bool)])
+    pearson = chi2_contingency([found, [20 - count for count in found]], correction=False)
+    p = alike(labels, yes, np.arange(100), parts)
+    assert p == pytest.approx(chi2.sf(pearson.statistic * 59 / 60, 2))
+    # As many photographs, of half as many patients.
+    assert alike(labels, yes, np.arange(100) // 2, parts) == pytest.approx(chi2.sf(pearson.statistic * 59 / 120, 2))
+    assert alike(labels, yes, np.arange(100), np.zeros(100, int)) == 1
+    assert alike(labels, np.ones(100, bool), np.arange(100), parts) == 1
+
+
+def test_two_parts_that_answer_differ_as_mantel_and_haenszel_have_it():
+    # Ill: 9 of 10 and 11 of 20 are found. Healthy: 6 of 15 and 4 of 25 are called ill.
+    tables = [(9, 10, 11, 20), (6, 15, 4, 25)]
+    labels = np.repeat([1, 0], [30, 40])
+    yes = np.concatenate([np.arange(n) < a for a, n in ((9, 10), (11, 20), (6, 15), (4, 25))])
+    parts = np.repeat([0, 1, 0, 1], [10, 20, 15, 25])
+    surplus = sum(a - n * (a + b) / (n + m) for a, n, b, m in tables)
+    variance = sum(n * m * (a + b) * (n + m - a - b) / ((n + m) ** 2 * (n + m - 1)) for a, n, b, m in tables)
+    assert alike(labels, yes, np.arange(70), parts) == pytest.approx(chi2.sf(surplus**2 / variance, 1))
+
+
+def test_chance_alone_seldom_sets_parts_apart():
+    random = np.random.default_rng(3)
+    labels, parts = np.repeat([0, 1], 60), np.arange(120) % 5
+    p = [alike(labels, random.random(120) < 0.2 + 0.6 * labels, np.arange(120), parts) for _ in range(400)]
+    assert 0.02 < np.mean(np.array(p) < 0.05) < 0.09

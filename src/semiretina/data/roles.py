@@ -47,10 +47,10 @@ def make_split(
     loss (section 4.6 splits both data sets).
 
     With `folds` the labelled photographs without a given role are parted into that many, and those of `fold` are
-    tested, in place of a share `test` of them.
+    tested, in place of a share `test` of them. Photographs with the given role test, and their groups, are then unused:
+    that test set is for another run.
 
-    Raises BadData when given roles tear a group apart, BadConfig when the budget exceeds the labels there are, or folds
-    meet a given test set.
+    Raises BadData when given roles tear a group apart, BadConfig when the budget exceeds the labels there are.
     """
     groups = find_groups(records, sha256, by)
     labeled = _labeled(records, tasks)
@@ -66,7 +66,9 @@ def make_split(
     }
     roles = [role or side.get(group, "") for group, role in zip(groups, roles, strict=True)]
     if folds:
-        _check_folds(records, folds, fold)
+        assert 0 <= fold < folds, (fold, folds)
+        apart = _kept_apart(records, groups)
+        roles = ["unused" if group in apart else role for group, role in zip(groups, roles, strict=True)]
         test = 1 / folds
     candidates = [row for row, has_label in enumerate(labeled) if has_label and judged[row]]
     undrawn: list[int] = []  # what the test set was drawn from
@@ -103,13 +105,18 @@ def _share(role: str, wanted: float, whole: int) -> int:
     return math.ceil(wanted * whole - 1e-9) if role == "test" else round(wanted * whole)
 
 
-def _check_folds(records: Sequence[Record], folds: int, fold: int) -> None:
-    assert 0 <= fold < folds, (fold, folds)
-    if given := sum(record.split == "test" for record in records):
-        raise BadConfig(
-            f"data.folds: the manifest's column split gives {given} photographs the role test, and folds would test "
-            "others; take data.folds out, or empty these cells"
-        )
+def given_test(records: Sequence[Record], groups: Sequence[str], tasks: Mapping[str, Task]) -> list[int]:
+    """The rows that a run without folds tests because the manifest says so; with folds they are in none of them."""
+    apart = _kept_apart(records, groups)
+    return [
+        row
+        for row, has_label in enumerate(_labeled(records, tasks))
+        if has_label and groups[row] in apart and records[row].split in ("", "test")
+    ]
+
+
+def _kept_apart(records: Sequence[Record], groups: Sequence[str]) -> set[str]:
+    return {group for group, record in zip(groups, records, strict=True) if record.split == "test"}
 
 
 def _labeled(records: Sequence[Record], tasks: Mapping[str, Task]) -> list[bool]:

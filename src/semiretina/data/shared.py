@@ -49,6 +49,19 @@ def shared_patients(split: Split) -> str:
     )
 
 
+def kept_out(split: Split) -> str:
+    """In words, how many photographs a fold leaves alone, since the manifest gives them the role test; "" where none.
+
+    What else is of their groups stays out with them.
+    """
+    given = {group for group, record in zip(split.groups, split.records, strict=True) if record.split == "test"}
+    count = sum(record.split == "test" for record in split.records)
+    others = sum(group in given and not r.split for group, r in zip(split.groups, split.records, strict=True))
+    more = f", with {others} of the same patients, exams or pictures" if others else ""
+    noun, verb = ("photograph", "stays") if count == 1 else ("photographs", "stay")
+    return f"{count} {noun} that the manifest gives the role test {verb} out of the folds{more}" if count else ""
+
+
 def held_back(split: Split) -> str:
     """In words, how many photographs are `unused` because of whom or what they show; "" where none."""
     held = {group for group, role in zip(split.groups, split.roles, strict=True) if role.endswith(("val", "test"))}

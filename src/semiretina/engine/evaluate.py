@@ -185,8 +185,11 @@ def write_predictions(
     tasks: Mapping[str, Task],
     values: Mapping[str, Floats],
     targets: Mapping[str, Tensor],
+    **more: Sequence[object],
 ) -> None:
     """Writes a table with a row for each photograph and output; the label is empty where unknown.
+
+    `more` adds columns, a value for each of `rows`.
 
     Raises NonFiniteLoss as `full_scores` does, and then writes nothing.
     """
@@ -194,7 +197,7 @@ def write_predictions(
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = ("path", "patient", "site", "eye", "camera", "grade", "group", "task", "output", "label", "probability")
-    writer.writerow(columns)
+    writer.writerow([*columns, *more])
     for name, task in tasks.items():
         labels = _labels(task, targets[name].cpu().numpy())
         for number, row in enumerate(rows):
@@ -204,7 +207,7 @@ def write_predictions(
             for place, output in enumerate(task.outputs):
                 label = labels[number][place]
                 probability = f"{values[name][number, place]:.9g}"
-                writer.writerow([*of, output, label, probability])
+                writer.writerow([*of, output, label, probability, *(values_of[number] for values_of in more.values())])
     write_text(file, text.getvalue())
 
 

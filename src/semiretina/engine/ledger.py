@@ -13,6 +13,7 @@ forbid that, it counts. A line of `test-ledger.jsonl` is one look:
 | `thresholds` | of each output |
 | `manifest` | name of the manifest that the list is from |
 | `fold` | where the list is one fold of a cross-validation: which |
+| `apart` | where it is all that a cross-validation tests: hash of the given test list, which stayed out of the folds |
 """
 
 import json
@@ -47,6 +48,7 @@ class Look:
     thresholds: Mapping[str, float]
     manifest: str
     fold: int | None = None
+    apart: str | None = None
 
     @property
     def same(self) -> tuple[object, ...]:
@@ -76,6 +78,7 @@ def note_look(
     photographs: int,
     thresholds: Mapping[str, float],
     fold: int | None = None,
+    apart: str | None = None,
 ) -> None:
     """Appends a look to the ledger beside the manifest; one of a training only once for the same result.
 
@@ -96,6 +99,7 @@ def note_look(
             thresholds=dict(thresholds),
             manifest=manifest.name,
             fold=fold,
+            apart=apart,
         )
         with FileLock(ledger.with_name(f".{LEDGER}.lock"), timeout=PATIENCE):
             if kind == "evaluate" or look.same not in {old.same for old in read_ledger(manifest)}:
@@ -110,10 +114,12 @@ def looks(manifest: Path, test_sha256: str) -> Looks:
     """How often, and by whom, the list of test photographs was looked at; nothing where there is no ledger.
 
     `changed`: of the runs that looked with different thresholds. `others` leaves out the folds of cross-validations,
-    which are meant to differ.
+    which are meant to differ, and does not hold a given test list against the folds that it stayed out of, nor these
+    against it.
     """
     known = read_ledger(manifest)
     own = [look for look in known if look.sha256 == test_sha256]
+    apart = {test_sha256, *(look.apart for look in own)}
     thresholds: dict[str, list[Mapping[str, float]]] = {}
     for look in own:
         seen = thresholds.setdefault(look.run, [])
@@ -122,7 +128,8 @@ def looks(manifest: Path, test_sha256: str) -> Looks:
             seen.append(look.thresholds)
     others: dict[str, int] = {}
     for look in known:
-        if look.sha256 != test_sha256 and look.manifest == manifest.name and look.fold is None:
+        known_apart = look.sha256 in apart or look.apart == test_sha256
+        if not known_apart and look.manifest == manifest.name and look.fold is None:
             others[look.sha256] = others.get(look.sha256, 0) + 1
     return Looks(
         count=len(own),

@@ -1,6 +1,10 @@
-"""What is fixed on the validation photographs and frozen into the grader before anyone looks at the test set."""
+"""What is fixed on the validation photographs and frozen into the grader before anyone looks at the test set.
+
+`out_of_fold` fixes the same on the answers of a cross-validation.
+"""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -8,7 +12,11 @@ import numpy as np
 from torch import Tensor
 
 from semiretina.config import Operating
-from semiretina.engine.evaluate import Floats, probabilities
+from semiretina.engine import checkpoint
+from semiretina.engine.epoch import Phase
+from semiretina.engine.evaluate import Floats, infer_rows, probabilities
+from semiretina.engine.units import patients_of
+from semiretina.models.network import Network
 from semiretina.scoring.abstention import conformal, conformal_quantile, referrals
 from semiretina.scoring.calibration import fit_temperature
 from semiretina.scoring.intervals import Floats as Doubles
@@ -46,7 +54,7 @@ def known_answers(
 
 
 def lacking_labels(tasks: Mapping[str, Task], targets: Mapping[str, Targets]) -> list[str]:
-    """What the validation photographs lack to fix anything on them, output by output; empty where they suffice.
+    """What photographs with these targets lack to fix anything on, output by output; empty where they suffice.
 
     A yes or no needs 50 of each, a choice among classes 100 labels.
     """
@@ -63,6 +71,21 @@ def lacking_labels(tasks: Mapping[str, Task], targets: Mapping[str, Targets]) ->
     return wanting
 
 
+def fix_on_val(phase: Phase, network: Network) -> tuple[dict[str, dict[str, Any]], dict[str, Known]]:
+    """The operating points (`fix_points`), and the answers to the validation photographs that they were fixed on.
+
+    A refit trains on these photographs: then it is the answers of the network that was selected before it that count.
+    """
+    config, split, rows, source = phase.config, phase.split, phase.split.rows("val"), "val"
+    assert config.operating
+    if config.refit == "train+val":
+        network, source = deepcopy(network), "val, by the network selected before the refit"
+        network.load_state_dict(checkpoint.load(phase.run.checkpoints / "best")[0])
+    logits = infer_rows(network.eval(), phase.pixels, rows, config.engine.eval_batch)
+    patients = patients_of([split.records[row] for row in rows], [split.groups[row] for row in rows])
+    return fix_points(config.operating, config.threshold, phase.tasks, logits, phase.truth(rows), patients, source)
+
+
 def fix_points(
     operating: Operating,
     threshold: float,
@@ -72,7 +95,7 @@ def fix_points(
     patients: Ints,
     source: str,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Known]]:
-    """The temperature of each output, and the threshold of each yes or no, from the validation photographs.
+    """The temperature of each output, and the threshold of each yes or no, from answers of photographs not trained on.
 
     The points are those of `result.json`: KEY -> temperature and n; of a yes or no also its threshold (of the
     calibrated probability), what it is `aimed` at, the sensitivity and specificity that it reaches on these
@@ -116,16 +139,17 @@ def fit_temperatures(
 
 
 def uncertainty(
-    thresholds: Mapping[str, float], val: Mapping[str, Known], test: Mapping[str, Known]
+    thresholds: Mapping[str, float], fixed_on: Mapping[str, Known], test: Mapping[str, Known]
 ) -> dict[str, dict[str, Any]]:
-    """KEY -> what the grader gains on test by not answering: "abstention", and "conformal" with the quantile from val.
+    """KEY -> what the grader gains on test by not answering: "abstention", and "conformal".
 
-    The temperature comes from the same validation photographs as the quantile, which the guarantee of coverage does not
-    allow for: the coverage that is measured tells.
+    The conformal quantile comes from the answers that the points were `fixed_on`. That their temperature does too, and
+    that out-of-fold answers are of other networks, the guarantee of coverage does not allow for: the coverage that is
+    measured tells.
     """
     found = {}
     for key, (labels, p, patients) in test.items():
-        quantile = conformal_quantile(val[key].labels, val[key].probabilities)
+        quantile = conformal_quantile(fixed_on[key].labels, fixed_on[key].probabilities)
         found[key] = {
             "abstention": [asdict(row) for row in referrals(labels, p, patients, thresholds.get(key, 0.5))],
             "conformal": asdict(conformal(labels, p, patients, quantile)),

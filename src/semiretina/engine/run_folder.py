@@ -9,6 +9,7 @@
 | `grader.safetensors`, `grader.json` | what is handed over: see `engine.grader` |
 | `predictions-test.csv` | `path,patient,site,task,output,label,probability` |
 | `predictions-val.csv` | the same; not after a refit, which trains on these photographs |
+| `predictions-folds.csv`, `.json` | answers that the operating points are fixed on: see `engine.out_of_fold` |
 | `samples/` | what a report shows: originals, reconstructions, the surest mistakes with heat maps |
 | `survival.json` | which lesions survive reconstruction: see `engine.survival` |
 | `result.json`, `environment.json` | the scores; versions and hardware |
@@ -17,7 +18,7 @@
 import json
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class RunFolder:
         self.survival = path / "survival.json"
 
     def predictions(self, role: str) -> Path:
-        """The predictions of a role, `val` or `test`."""
+        """The predictions of a role, `val` or `test`, or those of another cross-validation, `folds`."""
         return self.path / f"predictions-{role}.csv"
 
     @contextmanager
@@ -85,18 +86,20 @@ class RunFolder:
         if not self.config.exists():
             write_text(self.config, dump_toml(config))
             return
-        ours, theirs = _flat(tomllib.loads(dump_toml(config))), _flat(tomllib.loads(read_text(self.config)))
-        different = [
-            key for key in sorted({*ours, *theirs}) if ours.get(key) != theirs.get(key) and key not in FREE_KEYS
-        ]
-        if different:
-            named = "; ".join(
-                f"{key} = {theirs.get(key, '(unset)')!r} there, {ours.get(key, '(unset)')!r} here"
-                for key in different[:8]
-            )
+        if different := self.differences(config, FREE_KEYS):
+            named = "; ".join(different[:8])
             raise Refused(
                 f"{self.path}: this run was started with another configuration: {named}. Choose another --out"
             )
+
+    def differences(self, config: Config, free: Sequence[str]) -> list[str]:
+        """Each key in which `config` differs from the run's own, with both values; `free` keys and sections may."""
+        ours, theirs = _flat(tomllib.loads(dump_toml(config))), _flat(tomllib.loads(read_text(self.config)))
+        return [
+            f"{key} = {theirs.get(key, '(unset)')!r} there, {ours.get(key, '(unset)')!r} here"
+            for key in sorted({*ours, *theirs})
+            if ours.get(key) != theirs.get(key) and not any(f"{key}.".startswith(f"{name}.") for name in free)
+        ]
 
     def append(self, row: Mapping[str, Any]) -> None:
         """One row to the log."""

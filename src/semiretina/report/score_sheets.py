@@ -122,7 +122,7 @@ def conformal_sheet(keys: Sequence[str], runs: Sequence[Run]) -> Sheet | None:
             wanted, size = percent(Score(found.get("nominal"))), ratio(score(found, "size"))
             rows.append([run.label, key, wanted, _count(found, "n"), covered, size, single, empty])
     columns = ("run", "task", "wanted coverage %", "n", "coverage %", "answers in a set", "one answer %", "no answer %")
-    note = "Split conformal sets: all answers that the validation photographs do not speak against."
+    note = "Split conformal sets: all answers that the photographs of the operating point do not speak against."
     return _sheet("Sets of answers", note, columns, rows)
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from math import ceil, nextafter
 
 import numpy as np
+import numpy.typing as npt
+from scipy.stats import chi2
 
 from semiretina.errors import Refused
 from semiretina.scoring.intervals import Estimate, Floats, Ints, group_numbers, share
@@ -77,6 +79,26 @@ def point_at(
         len(labels),
         int(ill.sum()),
     )
+
+
+def alike(labels: Ints, yes: npt.NDArray[np.bool_], groups: Groups, parts: Ints) -> float:
+    """How likely chance alone makes the share of answers `yes` [n] differ so between `parts` [n], given the `labels`.
+
+    The p-value of the generalised Cochran-Mantel-Haenszel test (Landis, Heyman, Koch, Int Stat Rev 1978; 46:237): a
+    part that says yes too often does so with both kinds of labels. The statistic is scaled to as many photographs as
+    there are patients (`groups`), which errs on the side of chance. 1 where there is nothing to compare.
+    """
+    part = np.unique(parts, return_inverse=True)[1]
+    count = int(part.max()) + 1
+    surplus, spread = np.zeros(count), np.zeros((count, count))
+    for rows in (labels == 0, labels == 1):
+        n, rate = int(rows.sum()), yes[rows].mean()
+        sizes = np.bincount(part[rows], minlength=count).astype(np.float64)
+        surplus += np.bincount(part[rows], yes[rows], count) - sizes * rate
+        spread += rate * (1 - rate) * n / (n - 1) * (np.diag(sizes) - np.outer(sizes, sizes) / n)
+    patients = len(np.unique(group_numbers(groups)))
+    statistic = float(surplus @ np.linalg.pinv(spread) @ surplus) * patients / len(labels)
+    return float(chi2.sf(statistic, np.linalg.matrix_rank(spread))) if spread.any() else 1.0
 
 
 def _least(wanted: float, count: int) -> int:

@@ -1,12 +1,13 @@
 """Cross-validation: a training for each fold, and every labelled photograph's answer by a network that never saw it.
 
 The folder holds `fold-0`, `fold-1` ..., run folders like any other, and what a report reads of a run: `config.toml`,
-`split.csv` (tested: everybody whom a fold tests), `predictions-test.csv` (all folds' answers), `result.json`, the worst
-mistakes of all folds. There is no grader: which of the networks would it be?
+`split.csv` (tested: everybody whom a fold tests), `predictions-test.csv` (all folds' answers, with a column `fold`),
+`result.json`, the worst mistakes of all folds. There is no grader: which of the networks would it be? One that is
+trained on all of them may have its operating points fixed on these answers: see `engine.out_of_fold`.
+
+A test set that the manifest gives is left alone.
 """
 
-import csv
-import io
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,9 @@ import numpy.typing as npt
 import torch
 
 from semiretina.config import Config, load_config
-from semiretina.data.split import Split, read_split
+from semiretina.data.roles import given_test
+from semiretina.data.split import Split, list_sha256, read_split
+from semiretina.engine.answers import read_answers
 from semiretina.engine.distributed import find_place
 from semiretina.engine.evaluate import full_scores, write_predictions
 from semiretina.engine.heatmaps import INDEX, MISTAKES
@@ -90,8 +93,9 @@ def check_folds(config: Config) -> None:
         raise BadConfig("data.folds: with open_test = false no fold is tested, so there is nothing to join")
     if config.operating:
         raise BadConfig(
-            "data.folds: each fold would fix thresholds of its own, and their answers together have none; "
-            "take [operating] out, or train one fold by data.fold"
+            "data.folds: each fold would fix thresholds of its own, and their answers together have none; train the "
+            "folds without (-o operating=null), then one run with operating.folds = their folder, which fixes them on "
+            "all folds' answers; or train one fold by data.fold"
         )
 
 
@@ -101,11 +105,13 @@ def join_folds(config: Config, run: RunFolder, folders: Sequence[RunFolder]) -> 
     split = join_splits(splits, run.path)
     tasks = make_tasks(config.tasks, split.records)
     rows = split.rows("test")
-    values = read_answers(tasks, split, rows, [folder.predictions("test") for folder in folders])
+    fold_of = {int(row): number for number, own in enumerate(splits) for row in own.rows("test")}
+    values = join_answers(tasks, split, rows, [folder.predictions("test") for folder in folders])
     records, groups = [split.records[row] for row in rows], [split.groups[row] for row in rows]
     truth = {name: torch.from_numpy(task.targets(records)) for name, task in tasks.items()}
     keys = [key for task in tasks.values() if task.kind == "binary" for key in keys_of(task)]
     thresholds = dict.fromkeys(keys, config.threshold)
+    given = [split.sha256[row] for row in given_test(split.records, split.groups, tasks)]
     note_look(
         Path(config.data.manifest),
         "train",
@@ -113,6 +119,7 @@ def join_folds(config: Config, run: RunFolder, folders: Sequence[RunFolder]) -> 
         sha256=split.test_sha256,
         photographs=len(rows),
         thresholds=thresholds,
+        apart=list_sha256(given) if given else None,
     )
     blind = sorted({int(row) for own in splits for row in own.ungradable("test")})
     scores = full_scores(
@@ -133,7 +140,8 @@ def join_folds(config: Config, run: RunFolder, folders: Sequence[RunFolder]) -> 
 
     split.write(run.split)
     write_text(run.split_sum, f"{sha256_of(run.split)}  {run.split.name}\n")
-    write_predictions(run.predictions("test"), split, rows, tasks, values, truth)
+    by = [fold_of[int(row)] for row in rows]
+    write_predictions(run.predictions("test"), split, rows, tasks, values, truth, fold=by)
     shutil.copyfile(folders[0].environment, run.environment)
     told = [
         {
@@ -188,17 +196,18 @@ def join_splits(splits: Sequence[Split], where: Path) -> Split:
     return Split(first.records, first.sha256, first.groups, roles)
 
 
-def read_answers(tasks: Mapping[str, Task], split: Split, rows: Any, files: Sequence[Path]) -> dict[str, Floats]:
+def join_answers(tasks: Mapping[str, Task], split: Split, rows: Any, files: Sequence[Path]) -> dict[str, Floats]:
     """What the folds answered to these rows of the split, task -> [n, outputs]. Raises BadData for a damaged file."""
     number_of = {split.records[row].path: number for number, row in enumerate(rows)}
     values = {name: np.full((len(rows), len(task.outputs)), np.nan, np.float32) for name, task in tasks.items()}
     for file in files:
+        answers = read_answers(file, tasks)
         try:
-            for row in csv.DictReader(io.StringIO(read_text(file), newline="")):
-                output = tasks[row["task"]].outputs.index(row["output"])
-                values[row["task"]][number_of[Path(row["path"])], output] = float(row["probability"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadData(f"{file}: not a table of these photographs' predictions ({error}); train it again") from None
+            numbers = [number_of[Path(path)] for path in answers.paths]
+        except KeyError as error:
+            raise BadData(f"{file}: answers to {error}, which no fold tests; train it again") from None
+        for name, found in answers.probabilities.items():
+            values[name][numbers] = found
     if any(np.isnan(found).any() for found in values.values()):
         raise BadData(f"{files[0].parent.parent}: a fold's predictions-test.csv lacks photographs; train it again")
     return values
