@@ -2,6 +2,7 @@
 
     python benchmarks/coverage.py                  # every cell of the tables in docs/results/coverage.md
     python benchmarks/coverage.py --only 50 200 --replications 200
+    python benchmarks/coverage.py --few            # those of its table of few positives and few patients
 
 A patient's eyes agree: their severities correlate by 0.7, the grader's errors on them by 0.4. **Yes or no**: an eye is
 diseased when its severity is among the highest of a share (the prevalence); its score is normal around 0 or, if
@@ -37,6 +38,10 @@ AREAS = (0.7, 0.8, 0.92, 0.97)
 PREVALENCES = (0.2, 0.5)
 RARE = (0.92, 0.1)  # one more pair of AUROC and prevalence, with fewer than ten positives up to 100 photographs
 CORRELATIONS = (0.7, 0.9)
+# Photographs, then the settings: 12 patients, and about five positives.
+FEW_OF_TWO = [(24, 0.8, 0.2), (24, 0.8, 0.5), (24, 0.92, 0.2), (24, 0.92, 0.5)]
+FEW_OF_TWO += [(50, 0.8, 0.1), (50, 0.92, 0.1), (100, 0.8, 0.05), (100, 0.92, 0.05)]
+FEW_OF_FIVE = [(24, 0.7), (24, 0.9)]
 SEVERITIES, ERRORS = 0.7, 0.4  # how two eyes of a patient correlate
 OVERCONFIDENCE = 1.5  # of the logits, so that the calibration error is not 0
 BINS = 15
@@ -154,9 +159,11 @@ def coverage(grader: Binary | Grades, n: int, replications: int) -> Coverage:
     return {name: (100 * held[name] / replications, 100 * undefined[name] / replications) for name in truth}
 
 
-TABLES: Sequence[tuple[Callable[..., Binary | Grades], list[str], list[str], list[tuple[float, ...]]]] = (
-    (Binary, BINARY, ["n", "AUROC", "prevalence"], [*itertools.product(AREAS, PREVALENCES), RARE]),
-    (Grades, CLASSES, ["n", "r"], [(r,) for r in CORRELATIONS]),
+Settings = list[tuple[float, ...]]
+# The grader, its scores, the titles and values of its settings, and those of few photographs with their number.
+TABLES: Sequence[tuple[Callable[..., Binary | Grades], list[str], list[str], Settings, Settings]] = (
+    (Binary, BINARY, ["n", "AUROC", "prevalence"], [*itertools.product(AREAS, PREVALENCES), RARE], FEW_OF_TWO),
+    (Grades, CLASSES, ["n", "r"], [(r,) for r in CORRELATIONS], FEW_OF_FIVE),
 )
 
 
@@ -173,16 +180,16 @@ def row(settings: tuple[float, ...], names: list[str], result: Coverage) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", type=int, nargs="+", default=SIZES, help="numbers of photographs")
+    parser.add_argument("--few", action="store_true", help="few positives and few patients instead")
     parser.add_argument("--replications", type=int, default=1000)
     arguments = parser.parse_args()
     # The draws are the same at each call, and here the patients too: they are drawn once.
     scores.resamples = lambda groups, *key, **options: blocks(len(groups), *key, **options)
     started = time.perf_counter()
-    for make, names, title, settings in TABLES:
+    for make, names, title, settings, few in TABLES:
         print(f"\n| {' | '.join([*title, *names])} |\n|{'--:|' * len(title + names)}")
-        for n in arguments.only:
-            for own in settings:
-                print(row((n, *own), names, coverage(make(*own), n, arguments.replications)), flush=True)
+        for n, *own in few if arguments.few else [(n, *own) for n in arguments.only for own in settings]:
+            print(row((n, *own), names, coverage(make(*own), int(n), arguments.replications)), flush=True)
     error = 100 * np.sqrt(0.95 * 0.05 / arguments.replications)
     print(
         f"\n{arguments.replications} replications a cell: a standard error of {error:.1f} points at 95 %. "

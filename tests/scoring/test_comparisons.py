@@ -190,7 +190,7 @@ def test_against_a_loop_over_every_resample_of_seeds_and_patients(score, seed):
     assert found.value == pytest.approx(observed.mean(), abs=1e-12)
     assert found.error == pytest.approx(math.sqrt(variance), rel=1e-9)
     assert found.df == pytest.approx(df, rel=1e-8)
-    half = t.ppf(0.975, df) * math.sqrt(variance)
+    half = max(t.ppf(0.975, df) * math.sqrt(variance), t.ppf(0.975, 2) * math.sqrt(seeds - interaction))
     assert (found.low, found.high) == pytest.approx((observed.mean() - half, observed.mean() + half), rel=1e-8)
     assert (found.seeds, found.groups) == (3, 40)
 
@@ -232,6 +232,33 @@ def test_the_p_value_and_the_intervals_agree(seed, gain, seeds):
     assert (found.p <= 0.05) == (not found.low <= 0 <= found.high)
     low, high = found.interval(1 - found.p)
     assert min(abs(low), abs(high)) == pytest.approx(0, abs=1e-6)
+
+
+def test_two_seeds_that_decide_are_judged_by_their_own_spread():
+    # 400 patients agree within each seed; the seeds gain 0.10 and 0.04: a t test of two numbers, mean 0.07, error 0.03.
+    labels = np.ones(400, int)
+    theirs = np.zeros((2, 400), int)
+    ours = (np.arange(400) < np.array([[40], [16]])).astype(int)
+    found = paired_difference("accuracy", labels, ours, theirs, alone(400), count=4000)
+    # By hand: of the 400 patients 16 gain in both seeds and 24 in one, so that of the means' variance over patients
+    # 16 x 1 + 24 / 4 = 22 stands for the sum of squares, and 24 x 2 / 4 = 12 for what is a seed's own.
+    of_seeds = 0.03**2
+    of_patients = (22 / 400 - 0.07**2) / 399
+    of_both = (12 / 400 - 2 * 0.03**2) / 399 / 2
+    assert found.value == pytest.approx(0.07)
+    assert found.error**2 == pytest.approx(of_seeds + of_patients - of_both, rel=0.02)
+    assert found.seed_error**2 == pytest.approx(of_seeds - of_both, rel=0.01)
+    alone_by_seeds = t.ppf(0.975, 1) * found.seed_error
+    assert alone_by_seeds > t.ppf(0.975, found.df) * found.error
+    assert (found.low, found.high) == pytest.approx((0.07 - alone_by_seeds, 0.07 + alone_by_seeds))
+    assert found.p == pytest.approx(2 * t.sf(0.07 / found.seed_error, 1))
+
+
+def test_with_one_seed_no_part_of_the_error_is_that_of_seeds():
+    labels, ours, theirs, groups = study(12, seeds=1)
+    a, b = answers_of("accuracy", ours), answers_of("accuracy", theirs)
+    assert paired_difference("accuracy", labels, a, b, groups).seed_error == 0
+    assert paired_difference("auroc", labels, ours, theirs, groups).seed_error == 0
 
 
 def test_the_order_of_seeds_does_not_matter_but_their_pairing_does():
@@ -290,6 +317,27 @@ def test_unequal_seeds_or_photographs_are_ours_to_prevent():
     labels, ours, theirs, groups = study(11)
     with pytest.raises(AssertionError, match="same seeds and photographs"):
         paired_difference("auroc", labels, ours[:3], theirs, groups)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_answers_that_are_no_number_and_unknown_labels_are_ours_to_prevent(side):
+    labels, *sides, groups = study(11)
+    sides[side][2, 5] = math.nan
+    with pytest.raises(AssertionError, match="finite"):
+        paired_difference("auroc", labels, *sides, groups)
+    labels, *sides, groups = study(11)
+    labels[3] = -1
+    with pytest.raises(AssertionError, match="known"):
+        paired_difference("auroc", labels, *sides, groups)
+
+
+def test_one_patient_tells_nothing_of_others():
+    labels, ours, theirs, _ = study(11)
+    found = paired_difference("accuracy", labels, ours > 0.5, theirs > 0.5, np.repeat("a", len(labels)))
+    assert found.groups == 1
+    assert math.isfinite(found.value)
+    assert math.isnan(found.low)
+    assert math.isnan(found.p)
 
 
 # Holm

@@ -28,7 +28,7 @@ class Band:
 
 
 def roc_band(labels: Ints, values: Floats, groups: Ints, level: float = 0.95) -> Band:
-    """The ROC curve of `labels` [n] ranked by `values` [s, n], on average over the s seeds at equal specificity.
+    """The ROC curve of `labels` [n], some 0 and some 1, ranked by `values` [s, n]: on average over s seeds at equal x.
 
     `x` is 1 - specificity. `groups` [n] are the patients' numbers.
     """

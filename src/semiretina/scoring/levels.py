@@ -10,7 +10,7 @@ from math import nan
 import numpy as np
 import numpy.typing as npt
 
-from semiretina.scoring.bootstrap import interval, resamples
+from semiretina.scoring.bootstrap import logit_interval, resamples
 from semiretina.scoring.intervals import Estimate, Floats, Ints, auroc, share
 from semiretina.scoring.scores import Scores
 from semiretina.scoring.weighted import kappas
@@ -66,21 +66,27 @@ def class_level(
     scored.
 
     Keys: units, ungradable, n (units that have both a label and an answer), and the `Estimate`s ungradable_rate (of
-    all units), accuracy and quadratic_kappa, whose interval is the bootstrap's.
+    all units), accuracy and quadratic_kappa, with the interval that `class_scores` has.
     """
     y, answered, g = _of_units(_known(labels), np.asarray(answers, np.float64), units, groups)
     graded = ~np.isnan(answered)
     both = graded & ~np.isnan(y)
     truth, answer, g_both = y[both].astype(np.int64), answered[both].astype(np.int64), g[both]
-    drawn = [kappas(truth, answer, classes, weights) for weights in resamples(g_both, "levels", width=classes)]
-    kappa = float(kappas(truth, answer, classes, np.ones((1, len(truth))))[0]) if len(truth) else nan
+    kappa = Estimate(nan)
+    if len(truth):
+        value = float(kappas(truth, answer, classes, np.ones((1, len(truth))))[0])
+        blocks = resamples(g_both, "scores", width=classes)
+        drawn = np.concatenate([kappas(truth, answer, classes, weights) for weights in blocks])
+        rarer = len(np.unique(g_both[truth != np.bincount(truth).argmax()]))
+        bounds = logit_interval(value, drawn, len(np.unique(g_both)), rarer - 1, level, -1.0, 1.0)
+        kappa = Estimate(value, *bounds)
     return {
         "units": len(y),
         "ungradable": int((~graded).sum()),
         "n": len(truth),
         "ungradable_rate": share(~graded, g, level),
         "accuracy": share(answer == truth, g_both, level),
-        "quadratic_kappa": Estimate(kappa, *interval(np.concatenate(drawn or [np.zeros(0)]), level)),
+        "quadratic_kappa": kappa,
     }
 
 

@@ -59,7 +59,7 @@ def binary_scores(
     y, p, g = _known(labels, probabilities, groups)
     yes, positive = p >= threshold, y == 1
     n, positives = len(y), int(y.sum())
-    assert prevalence is None or 0 <= prevalence <= 1, "a prevalence is a share"
+    assert prevalence is None or 0 < prevalence < 1, "a prevalence is a share between 0 and 1"
     rate = (positives / n if n else nan) if prevalence is None else prevalence
     sensitivity, specificity = share(yes[positive], g[positive], level), share(~yes[~positive], g[~positive], level)
 

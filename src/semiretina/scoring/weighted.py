@@ -55,20 +55,6 @@ def average_precisions(labels: Ints, values: Floats, weights: Floats) -> Floats:
     return np.where(both, _over(np.einsum("bp,bp->b", own, precision), positives), nan)
 
 
-def balanced_accuracies(labels: Ints, answers: Ints, classes: int, weights: Floats) -> Floats:
-    """The mean over classes of the share answered rightly; a class that a resample lacks is left out.
-
-    Undefined where fewer than two classes are left.
-    """
-    total, present = np.zeros(len(weights)), np.zeros(len(weights))
-    for k in range(classes):
-        own = labels == k
-        recall = shares(answers[own] == k, weights[:, own])
-        total += np.nan_to_num(recall)
-        present += np.isfinite(recall)
-    return np.where(present > 1, _over(total, present), nan)
-
-
 def briers(labels: Ints, probabilities: Floats, weights: Floats) -> Floats:
     """Brier's score: the mean squared error of `probabilities` [n] of 1.
 
