@@ -22,7 +22,8 @@ def test_enough_photographs_need_no_caution():
         ([0] * 191 + [1] * 9, named(200), 0.8, ["9 positive"]),
         ([1] * 192 + [0] * 8, named(200), 0.8, ["8 negative"]),
         ([0] * 200, named(200), math.nan, ["No photograph is positive"]),
-        ([0, 1] * 98, named(196, 4), 0.8, ["Of 49 patients", "calibration error of 196"]),
+        ([0, 1] * 48, named(96, 4), 0.8, ["Of 24 patients", "calibration error of 96"]),
+        ([0, 1] * 50, named(100, 4), 0.8, ["calibration error of 100"]),
         ([0, 1] * 50, named(100), 0.93, ["calibration error of 100", "AUROC above 0.92"]),
         ([0, 1] * 50, named(100), 0.92, ["calibration error of 100"]),
         ([1], ["a"], math.nan, ["is negative", "1 photograph, 1 positive", "1 patient:", "of 1 photograph"]),
@@ -42,6 +43,12 @@ def test_classes_are_named():
     (few, *_) = caution([0] * 150 + [1] * 60 + [2] * 3, named(213), kinds=kinds)[1:]
     assert "3 grade 2" in few
     assert caution([0] * 150 + [1] * 60, named(210), kinds=kinds)[0].startswith("No photograph is grade 2 or grade 3")
+
+
+def test_the_calibration_error_of_grades_is_never_to_be_trusted():
+    kinds = {f"grade {k}": k for k in range(4)}
+    (told,) = caution(np.arange(800) % 4, named(800), 0.9, kinds)
+    assert "calibration error" in told
 
 
 def test_unknown_labels_count_for_nothing():
