@@ -89,7 +89,8 @@ def test_help_imports_nothing_heavy():
     "words",
     [
         *[(), ("quickstart",), ("train",), ("evaluate",), ("predict",), ("report",), ("list",)],
-        *[("data",), ("data", "list"), ("data", "import"), ("data", "merge"), ("weights",), ("weights", "convert")],
+        *[("data",), ("data", "list"), ("data", "import"), ("data", "merge"), ("data", "audit")],
+        *[("weights",), ("weights", "convert")],
     ],
 )
 def test_every_verb_explains_itself(call, words):

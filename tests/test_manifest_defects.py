@@ -10,6 +10,7 @@ import pytest
 from semiretina.audit.audit import manifest_findings
 from semiretina.audit.copies import torn_findings
 from semiretina.audit.finding import KINDS, gather
+from semiretina.csv_text import MOST_BROKEN
 from semiretina.errors import BadData, MissingInput
 from semiretina.records import inspect_manifest, read_manifest
 
@@ -305,6 +306,38 @@ def test_one_broken_quote_does_not_swallow_the_rest(tmp_path):
     reading = inspect_manifest(tmp_path / "m.csv")
     assert [(defect.row, defect.column) for defect in reading.defects] == [(3, ""), (30_004, "dme")]
     assert len(reading.records) == 30_002
+
+
+def test_what_was_not_read_behind_very_many_broken_quotes_is_told(tmp_path):
+    broken = '"a"b.jpg\n' * MOST_BROKEN
+    (tmp_path / "m.csv").write_text(f"path\n{broken}")
+    assert len(inspect_manifest(tmp_path / "m.csv").defects) == MOST_BROKEN
+    (tmp_path / "m.csv").write_text(f"path\n{broken}c.jpg\n")
+    reading = inspect_manifest(tmp_path / "m.csv")
+    assert reading.records == []
+    assert (reading.defects[-1].row, len(reading.defects)) == (MOST_BROKEN + 2, MOST_BROKEN + 1)
+    assert "the rest of the file was not read" in reading.defects[-1].why
+
+
+def test_a_row_without_a_path_is_checked_all_the_same(tmp_path):
+    (tmp_path / "m.csv").write_text("path,scale,grade,eye\n,,2,L\n")
+    assert [defect.column for defect in inspect_manifest(tmp_path / "m.csv").defects] == ["eye", "scale", "path"]
+
+
+def test_scales_are_counted_without_what_is_ungradable_or_of_no_scale(tmp_path):
+    rows = "a,icdr,0,\nb,icdr,1,ungradable\nc,binary,1,\nd,icdr,1,\ne,,1,"
+    (tmp_path / "m.csv").write_text(f"path,scale,grade,quality\n{rows}\n")
+    assert findings(tmp_path / "m.csv")["scales"].places[0].detail == "icdr: 2, binary: 1"
+
+
+def test_one_name_may_be_odd_in_two_ways(tmp_path):
+    rows = "".join(f"{n}.jpg,{'1.2E+10' if n % 2 else 'na'}\n" for n in range(84))
+    (tmp_path / "m.csv").write_text(f"path,patient\n{rows}")
+    found = findings(tmp_path / "m.csv")
+    odd, even = tuple(range(3, 86, 2)), tuple(range(2, 86, 2))
+    assert [(place.rows, place.detail) for place in found["damaged-id"].places] == [(odd, "'1.2E+10'")]
+    assert [(place.rows, place.detail) for place in found["crowd"].places] == [(odd, "'1.2E+10' has 42 photographs")]
+    assert [place.rows for place in found["placeholder"].places] == [even]
 
 
 def test_absolute_paths_elsewhere(tmp_path):

@@ -17,6 +17,7 @@ from semiretina.records import (
     ROLES,
     SCALES,
     Record,
+    parse_row,
     read_manifest,
     summary,
     write_manifest,
@@ -110,6 +111,16 @@ def test_relative_paths_start_at_the_manifest_and_not_where_the_program_does(tmp
     assert first.path == tmp_path / "photographs" / "a.jpg"
     assert first.mask_EX == tmp_path / "data" / "masks" / "a.tif"
     assert second.path == Path("/elsewhere/b.jpg")
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["a", "..", ".", "", "b..c", "...", " d"]), min_size=1, max_size=5).map("/".join))
+def test_a_path_is_the_normal_one(text):
+    record, wrong = parse_row({"path": text}, Path("/data/x/../set"))
+    if text:
+        assert (str(record.path), wrong) == (os.path.normpath(os.path.join("/data/set", text)), [])
+    else:
+        assert (record, wrong) == (None, ["column path: empty"])
 
 
 def test_unknown_columns_are_ignored(tmp_path):

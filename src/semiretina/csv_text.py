@@ -15,7 +15,7 @@ from typing import NamedTuple
 from semiretina.files import read_bytes
 
 SEPARATORS = (",", ";", "\t")
-MOST_BROKEN = 100  # rows with broken quotes, after which the rest of a file is not looked at
+MOST_BROKEN = 100  # rows with broken quotes, after which the rest of a file is not looked at, which is told
 PLACEHOLDERS = ("na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "unknown", "missing", "#n/a", "tbd")
 # Seen by nobody and part of the cell all the same: zero-width characters, soft hyphen, marks of writing direction.
 INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
@@ -104,8 +104,9 @@ def _with_defects(
             defects += strange
             wrong = {defect.column for defect in strange}
             cells = ["" if name in wrong else cell for name, cell in zip(header, cells, strict=True)]
-        if any(cells):
-            kept.append((number, cells))
+            if not any(cells):
+                continue
+        kept.append((number, cells))
     return CsvText(header, kept, separator, defects)
 
 
@@ -127,6 +128,8 @@ def _rows(lines: Sequence[str], start: int, separator: str) -> Iterator[tuple[in
                 break
             yield number, cells
             number += 1
+    if start < len(lines):
+        yield number, f"{MOST_BROKEN} rows before this one are broken, so the rest of the file was not read"
 
 
 def _separator(line: str, key: str) -> str:

@@ -28,8 +28,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from semiretina.csv_text import INVISIBLE, PLACEHOLDERS, Defect, read_csv, shown
+from semiretina.cells import whole, word
+from semiretina.collector import uncollected
+from semiretina.csv_text import INVISIBLE, Defect, read_csv, shown
 from semiretina.errors import BadData
 from semiretina.files import write_text
 
@@ -37,17 +40,6 @@ LESIONS = ("MA", "HE", "EX", "SE")
 # "unlabeled-val" and "unlabeled-test" are photographs whose labels, if any, stay hidden, held out of training.
 ROLES = ("train", "val", "test", "unlabeled", "unlabeled-val", "unlabeled-test", "unused")
 QUALITIES = ("gradable", "ungradable")
-# How others say it; only for advice, a manifest is never guessed at.
-WORDS: Mapping[str, tuple[str, ...]] = {
-    "left": ("l", "os"),
-    "right": ("r", "od"),
-    "train": ("training", "trn"),
-    "val": ("valid", "validation", "dev"),
-    "test": ("testing", "tst", "holdout"),
-    "unlabeled": ("unlabelled",),
-    "gradable": ("good", "adequate", "usable"),
-    "ungradable": ("bad", "poor", "inadequate", "reject"),
-}
 
 SCALES = {
     # scale: highest grade. Grades run from 0 (no retinopathy) up.
@@ -87,6 +79,7 @@ class Record:
 
 COLUMNS = tuple(field.name for field in fields(Record))
 MASK_COLUMNS = tuple(f"mask_{lesion}" for lesion in LESIONS)
+FILE_COLUMNS = ("path", *MASK_COLUMNS)
 # What may be absent from a manifest's header without a word, and is left out when every cell of it is empty.
 RARE_COLUMNS = ("cluster", *MASK_COLUMNS)
 
@@ -117,6 +110,7 @@ def read_manifest(manifest: Path, *, also: Sequence[str] = ()) -> list[Record]:
     return reading.records
 
 
+@uncollected()
 def inspect_manifest(manifest: Path, *, also: Sequence[str] = ()) -> Reading:
     """What `read_manifest` reads, with the defects beside it; a record lacks what a wrong cell would have said.
 
@@ -132,26 +126,26 @@ def inspect_manifest(manifest: Path, *, also: Sequence[str] = ()) -> Reading:
     )
     if "path" not in header:
         return reading
-    base = manifest.resolve().parent
+    parse = row_parser(tuple(header), manifest.resolve().parent)
+    at = {name: number for number, name in enumerate(header)}
+    path_at, more_at = at["path"], [(texts, at[name]) for name, texts in reading.more.items()]
     seen: dict[str, int] = {}
-    names = list(header)
     for line, cells in table.rows:
-        row = dict(zip(names, cells, strict=True))
-        if cells == names:
+        if cells == header:
             defects.append(Defect(line, "", "repeats the header; delete the row"))
             continue
-        record, wrong = parse_row(row, base)
+        record, wrong = parse(cells)
         defects += [_placed(line, problem) for problem in wrong]
         if record is None:
             continue
         before = seen.setdefault(str(record.path), line)
         if before != line:
-            defects.append(Defect(line, "path", f"{row['path']} already stands in row {before}"))
+            defects.append(Defect(line, "path", f"{cells[path_at]} already stands in row {before}"))
         reading.records.append(record)
         reading.rows.append(line)
-        reading.paths.append(row["path"])
-        for name, texts in reading.more.items():
-            texts.append(row[name])
+        reading.paths.append(cells[path_at])
+        for texts, number in more_at:
+            texts.append(cells[number])
     if not reading.records and not defects:
         defects.append(Defect(0, "", "there is a header but no photograph under it"))
     defects.sort(key=lambda defect: defect.row)
@@ -172,28 +166,31 @@ def write_manifest(records: Iterable[Record], manifest: Path, **more: Sequence[s
     write_text(manifest, text.getvalue())
 
 
-def parse_row(row: dict[str, str], base: Path) -> tuple[Record | None, list[str]]:
+def parse_row(row: Mapping[str, str], base: Path) -> tuple[Record | None, list[str]]:
     """One manifest row as a record (None where it has no path), and what is wrong with it as 'column NAME: why'."""
-    wrong: list[str] = []
-    values = dict(_UNKNOWN)
-    for name, text in row.items():
-        if not text or name not in values:
-            continue
-        try:
-            values[name] = _PARSERS[name](text) if name in _PARSERS else text
-        except ValueError as error:
-            wrong.append(f"column {name}: {error}")
-    if not row.get("path"):
-        return None, [*wrong, "column path: empty"]
-    for name in ("path", *MASK_COLUMNS):
-        if values[name]:
-            values[name] = Path(os.path.normpath(os.path.join(str(base), str(values[name]))))
-    grade, scale = values["grade"], str(values["scale"])
-    if isinstance(grade, int) and not scale and not any(problem.startswith("column scale") for problem in wrong):
-        wrong.append(f"column scale: empty, but there is a grade; name its scale, one of {', '.join(SCALES)}")
-    elif isinstance(grade, int) and scale and not 0 <= grade <= SCALES[scale]:
-        wrong.append(f"column grade: {grade} is not on the scale '{scale}', which runs from 0 to {SCALES[scale]}")
-    return Record(**values), wrong  # type: ignore[arg-type]
+    return row_parser(tuple(row), base)([row[name] or "" for name in row])
+
+
+def row_parser(names: tuple[str, ...], base: Path) -> Callable[[Sequence[str]], tuple[Record | None, list[str]]]:
+    """`parse_row` for many rows that have the columns `names`: a function of their cells alone."""
+    at = {name: number for number, name in enumerate(names)}
+    coded = tuple(name for name in at if name in _PARSERS)
+    files = [name for name in at if name in FILE_COLUMNS]
+    free = [name for name in at if name in COLUMNS and name not in (*coded, *files)]
+    coded_at, files_at, free_at = ([at[name] for name in some] for some in (coded, files, free))
+    base = Path(os.path.normpath(base))
+
+    def parse(cells: Sequence[str]) -> tuple[Record | None, list[str]]:
+        known, wrong = _parsed(coded, tuple([cells[i] for i in coded_at]))
+        values = dict(zip(free, [cells[i] for i in free_at], strict=True), **known)
+        for name, number in zip(files, files_at, strict=True):
+            if cells[number]:
+                values[name] = _located(base, cells[number])
+        if "path" not in values:
+            return None, [*wrong, "column path: empty"]
+        return Record(**values), list(wrong)
+
+    return parse
 
 
 def summary(where: str, defects: Sequence[str], advice: str, most: int = 20) -> str:
@@ -223,68 +220,47 @@ def _header_defects(header: Sequence[str], also: Sequence[str]) -> list[Defect]:
     return found
 
 
+@lru_cache(maxsize=10_000)
+def _parsed(names: tuple[str, ...], texts: tuple[str, ...]) -> tuple[Mapping[str, Any], Sequence[str]]:
+    """The values of one row's cells in columns with a parser, and what is wrong with them.
+
+    Kept, since a hundred thousand rows have but a few hundred different ones.
+    """
+    values: dict[str, Any] = {}
+    wrong = []
+    for name, text in zip(names, texts, strict=True):
+        try:
+            if text:
+                values[name] = _PARSERS[name](text)
+        except ValueError as error:
+            wrong.append(f"column {name}: {error}")
+    grade, scale = values.get("grade"), values.get("scale", "")
+    if grade is not None and not scale and not any(problem.startswith("column scale") for problem in wrong):
+        wrong.append(f"column scale: empty, but there is a grade; name its scale, one of {', '.join(SCALES)}")
+    elif grade is not None and scale and grade > SCALES[scale]:
+        wrong.append(f"column grade: {grade} is not on the scale '{scale}', which runs from 0 to {SCALES[scale]}")
+    return values, wrong
+
+
+def _located(base: Path, text: str) -> Path:
+    """The file that a cell names. Only ".." needs `normpath`, which takes as long as all the rest."""
+    return Path(os.path.normpath(base / text)) if ".." in text else base / text
+
+
 def _placed(row: int, problem: str) -> Defect:
     column, why = problem.removeprefix("column ").split(": ", 1)
     return Defect(row, column, why)
 
 
-@lru_cache(maxsize=1000)
-def _not_one_of(text: str, allowed: tuple[str, ...]) -> str:
-    told = f"'{shown(text)}' is none of {', '.join(allowed)}"
-    bare = INVISIBLE.sub("", text).strip().lower()
-    near = [word for word in allowed if bare == word or bare in WORDS.get(word, ())]
-    near = near or difflib.get_close_matches(bare, allowed, n=1)
-    return f"{told}; did you mean '{near[0]}'?" if near else f"{told}{_unknown(text)}"
-
-
-def _unknown(text: str) -> str:
-    return "; leave the cell empty where it is not known" if text.lower() in PLACEHOLDERS else ""
-
-
-@lru_cache(maxsize=1000)
-def _not_whole(text: str, low: int, high: int) -> str:
-    told = f"'{shown(text)}' is not a whole number from {low} to {high}"
-    bare = INVISIBLE.sub("", text).replace(",", ".")
-    try:
-        value = float(bare)
-    except ValueError:
-        return told + _unknown(text)
-    return f"{told}; write {value:.0f}" if value in range(low, high + 1) and bare != f"{value:.0f}" else told
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    usual = {str(value): value for value in range(low, high + 1)}
-
-    def parse(text: str) -> int:
-        if text in usual:
-            return usual[text]
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise ValueError(_not_whole(text, low, high))
-        return int(text)
-
-    return parse
-
-
-def _word(allowed: tuple[str, ...]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(_not_one_of(text, allowed))
-        return text
-
-    return parse
-
-
 _PARSERS: dict[str, Callable[[str], object]] = {
-    "eye": _word(("left", "right")),
-    "split": _word(ROLES),
-    "scale": _word(tuple(SCALES)),
-    "quality": _word(QUALITIES),
-    "grade": _whole(0, max(SCALES.values())),
-    "dme": _whole(0, 2),
-    **{lesion: _whole(0, 1) for lesion in LESIONS},
+    "eye": word(("left", "right")),
+    "split": word(ROLES),
+    "scale": word(tuple(SCALES)),
+    "quality": word(QUALITIES),
+    "grade": whole(0, max(SCALES.values())),
+    "dme": whole(0, 2),
+    **{lesion: whole(0, 1) for lesion in LESIONS},
 }
-# A record of which nothing is known; its path is still text.
-_UNKNOWN: dict[str, object] = {name: "" if name == "path" else getattr(Record(path=Path()), name) for name in COLUMNS}
 
 
 def _cell(value: object, base: Path) -> str:

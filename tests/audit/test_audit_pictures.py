@@ -8,6 +8,7 @@ from audit_photographs import draw, save, write
 from PIL import Image
 from scipy import ndimage
 
+from semiretina.audit import pictures
 from semiretina.audit.finding import gather
 from semiretina.audit.pictures import BLURRED, SIZE, STATISTICS, look, measure, picture_findings, read_size
 from semiretina.records import inspect_manifest
@@ -22,8 +23,7 @@ def judged(folder: Path, rows: list[dict]):
     """kind -> [(rows, column, detail)] of the folder's photographs."""
     reading = inspect_manifest(write(folder, rows))
     assert reading.defects == []
-    pictures = look(reading.records, folder / "cache")
-    found = gather(picture_findings(reading, pictures))
+    found = gather(picture_findings(reading, look(reading.records, folder / "cache")))
     return {finding.kind: [(p.rows, p.column, p.detail) for p in finding.places] for finding in found}
 
 
@@ -100,6 +100,21 @@ def test_sizes_are_upright(tmp_path):
     Image.new("RGB", (60, 40)).save(tmp_path / "turned.jpg", exif=exif)
     Image.new("RGB", (60, 40)).save(tmp_path / "upright.tif")
     assert (read_size(tmp_path / "turned.jpg"), read_size(tmp_path / "upright.tif")) == ((40, 60), (60, 40))
+
+
+def test_a_photograph_of_the_cache_that_cannot_be_opened_any_more(tmp_path, healthy, monkeypatch):
+    for name in ("a.jpg", "b.jpg"):
+        save(healthy, tmp_path / name, comment=name)
+    rows = [{"path": "a.jpg"}, {"path": "b.jpg"}]
+    assert judged(tmp_path, rows) == {}
+
+    def read(file):
+        if file.name == "a.jpg":
+            raise PermissionError(13, "Permission denied")
+        return read_size(file)
+
+    monkeypatch.setattr(pictures, "read_size", read)
+    assert judged(tmp_path, rows) == {"unreadable": [((2,), "path", "a.jpg: permission denied")]}
 
 
 def numbers_of(picture, covered=None):

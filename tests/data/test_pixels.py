@@ -68,6 +68,7 @@ def check(cache, files):
         expected, box = read_photograph(file, cache.size, cache.crop)
         assert (entry.sha256, entry.box, entry.error) == (sha256(file), box, None)
         np.testing.assert_array_equal(cache.rows()[entry.row], expected)
+        np.testing.assert_array_equal(cache.read([0, entry.row])[1], expected)
     assert (cache.folder / "pixels.u8").stat().st_size == len(cache.rows()) * ROW
     return entries
 

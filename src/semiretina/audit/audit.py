@@ -19,6 +19,7 @@ from semiretina.audit.pictures import Pictures, look, picture_findings
 from semiretina.audit.places import path_findings
 from semiretina.audit.shift import Shift, find_shift, shift_findings
 from semiretina.audit.shortcuts import Probe, find_shortcuts, shortcut_findings
+from semiretina.collector import uncollected
 from semiretina.data.pixels import default_cache
 from semiretina.data.split import find_groups
 from semiretina.errors import BadData
@@ -113,6 +114,7 @@ def audit_manifest(manifest: Path, cache: Path | None = None) -> Audit:
     )
 
 
+@uncollected()
 def manifest_findings(manifest: Path, reading: Reading) -> list[Found]:
     """What can be said of a manifest without opening a photograph."""
     found: list[Found] = []

@@ -12,7 +12,7 @@ from semiretina.records import LESIONS, MASK_COLUMNS, Reading, Record
 from semiretina.tasks import IMPLIED_LESIONS, TASKS, known
 
 FEW = 10
-# What is counted, and how a cell of it is called where it is empty.
+# What is counted besides the labels.
 COUNTED = ("dataset", "site", "camera", "scale", "eye", "quality", "split")
 
 
@@ -63,10 +63,10 @@ def contradictions_of(record: Record) -> list[tuple[str, str]]:
 
 
 def _classes(records: Sequence[Record]) -> Iterator[Found]:
-    graded = {r.scale: None for r in records if r.grade is not None and r.quality != "ungradable"}
+    # A grade without a scale is a wrong cell, which is told of each.
+    graded = Counter(r.scale for r in records if r.grade is not None and r.scale and r.quality != "ungradable")
     if len(graded) > 1:
-        counts = Counter(r.scale for r in records if r.grade is not None)
-        told = ", ".join(f"{scale}: {counts[scale]}" for scale in graded)
+        told = ", ".join(f"{scale}: {count}" for scale, count in graded.items())
         yield "scales", Place(column="scale", detail=told)
     # Equal labels have equal targets: one record of each kind is asked.
     alike = Counter((r.scale, r.grade, r.dme, r.quality) for r in records)

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from operator import attrgetter
 from os.path import basename, splitext
 
 from semiretina.audit.finding import Found, Place
@@ -49,64 +50,75 @@ def _without_patient(reading: Reading) -> Iterator[Found]:
 
 def _odd_ids(reading: Reading) -> Iterator[Found]:
     for column in ("patient", "exam"):
-        names = [getattr(record, column) for record in reading.records]
+        names = list(map(attrgetter(column), reading.records))
+        kinds: dict[str, list[str]] = {}
         for name, count in Counter(names).items():
             unknown = name.lower() in PLACEHOLDERS and count > 1
-            crowd = name and count > CROWD and column == "patient"
+            crowd = name and count > CROWD and column == "patient" and not unknown
             rounded = "+" in name and _ROUNDED.fullmatch(name)
-            if not (unknown or crowd or rounded):
-                continue
-            rows = tuple(row for row, own in zip(reading.rows, names, strict=True) if own == name)
-            if unknown:
-                told = f"'{name}' stands in {count} rows, which count as one {column}"
-                yield "placeholder", Place(rows, column, detail=told)
-            elif crowd:
-                yield "crowd", Place(rows, column, detail=f"'{shown(name)}' has {count} photographs")
-            if rounded:
-                yield "damaged-id", Place(rows, column, detail=f"'{name}'")
+            own = {"placeholder": unknown, "crowd": crowd, "damaged-id": rounded}
+            if any(own.values()):
+                kinds[name] = [kind for kind, holds in own.items() if holds]
+        rows_of: dict[str, list[int]] = {name: [] for name in kinds}
+        for row, name in zip(reading.rows, names, strict=True):
+            if name in rows_of:
+                rows_of[name].append(row)
+        for name, rows in rows_of.items():
+            told = {
+                "placeholder": f"'{name}' stands in {len(rows)} rows, which count as one {column}",
+                "crowd": f"'{shown(name)}' has {len(rows)} photographs",
+                "damaged-id": f"'{name}'",
+            }
+            for kind in kinds[name]:
+                yield kind, Place(tuple(rows), column, detail=told[kind])
 
 
 def _spelling(reading: Reading) -> Iterator[Found]:
     for column in ("patient", "exam", "dataset", "site", "camera"):
-        first: dict[str, int] = {}
-        for row, record in zip(reading.rows, reading.records, strict=True):
-            first.setdefault(getattr(record, column), row)
-        spellings: dict[str, list[str]] = defaultdict(list)
-        for name in first:
+        cells = list(map(attrgetter(column), reading.records))
+        first: dict[str, str] = {}  # how a name is spelt first
+        others: dict[str, list[str]] = defaultdict(list)
+        for name in dict.fromkeys(cells):
             plain = name if name.isascii() else INVISIBLE.sub("", unicodedata.normalize("NFKC", name))
             bare = "".join(plain.split()).casefold()
-            spellings[_ZEROS.sub("", bare) if "0" in bare else bare].append(name)
-        for names in spellings.values():
-            if len(names) > 1:
-                told = " and ".join(f"'{shown(name)}'" for name in names)
-                yield "spelling", Place(tuple(first[name] for name in names), column, detail=told)
+            bare = _ZEROS.sub("", bare) if "0" in bare else bare
+            if first.setdefault(bare, name) != name:
+                others[bare].append(name)
+        if not others:
+            continue
+        row_of = dict(zip(reversed(cells), reversed(reading.rows), strict=True))  # the first row of each name stays
+        for bare, rest in others.items():
+            names = [first[bare], *rest]
+            told = " and ".join(f"'{shown(name)}'" for name in names)
+            yield "spelling", Place(tuple(row_of[name] for name in names), column, detail=told)
 
 
 def _across(reading: Reading) -> Iterator[Found]:
-    home: dict[str, tuple[str, int]] = {}
-    owner: dict[tuple[str, str], tuple[str, int]] = {}
+    home: dict[str, int] = {}  # the first record of each patient
+    owner: dict[tuple[str, str], int] = {}  # of each exam
     away: dict[str, dict[str, int]] = defaultdict(dict)
     shared: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
-    for row, record in zip(reading.rows, reading.records, strict=True):
+    rows, records = reading.rows, reading.records
+    for number, record in enumerate(records):
         patient, dataset = record.patient, record.dataset
         if not patient:
             continue
-        first = home.setdefault(patient, (dataset, row))
-        if first[0] != dataset:
-            away[patient].setdefault(*first)
-            away[patient].setdefault(dataset, row)
+        first = home.setdefault(patient, number)
+        if records[first].dataset != dataset:
+            away[patient].setdefault(records[first].dataset, rows[first])
+            away[patient].setdefault(dataset, rows[number])
         if record.exam:
             exam = (dataset, record.exam)
-            of = owner.setdefault(exam, (patient, row))
-            if of[0] != patient:
-                shared[exam].setdefault(*of)
-                shared[exam].setdefault(patient, row)
-    for patient, rows in away.items():
-        told = f"'{shown(patient)}' in {' and '.join(name or 'no data set' for name in rows)}"
-        yield "two-datasets", Place(tuple(rows.values()), "patient", detail=told)
-    for (_, name), rows in shared.items():
-        told = f"exam '{shown(name)}' of the patients {', '.join(map(shown, rows))}"
-        yield "shared-exam", Place(tuple(rows.values()), "exam", detail=told)
+            first = owner.setdefault(exam, number)
+            if records[first].patient != patient:
+                shared[exam].setdefault(records[first].patient, rows[first])
+                shared[exam].setdefault(patient, rows[number])
+    for patient, row_of in away.items():
+        told = f"'{shown(patient)}' in {' and '.join(name or 'no data set' for name in row_of)}"
+        yield "two-datasets", Place(tuple(row_of.values()), "patient", detail=told)
+    for (_, name), row_of in shared.items():
+        told = f"exam '{shown(name)}' of the patients {', '.join(map(shown, row_of))}"
+        yield "shared-exam", Place(tuple(row_of.values()), "exam", detail=told)
 
 
 def _eyes(reading: Reading) -> Iterator[Found]:
@@ -133,7 +145,8 @@ def _eyes(reading: Reading) -> Iterator[Found]:
 
 def _partly(reading: Reading) -> Iterator[Found]:
     for column in ("dataset", "site", "camera"):
-        empty = [row for row, record in zip(reading.rows, reading.records, strict=True) if not getattr(record, column)]
+        cells = map(attrgetter(column), reading.records)
+        empty = [row for row, cell in zip(reading.rows, cells, strict=True) if not cell]
         if empty and len(empty) < len(reading.rows):
             yield "partly", Place(tuple(empty), column, detail=f"empty in {len(empty)} of {len(reading.rows)} rows")
     given = [row for row, record in zip(reading.rows, reading.records, strict=True) if record.split]
@@ -143,7 +156,7 @@ def _partly(reading: Reading) -> Iterator[Found]:
 
 def _invisible(reading: Reading) -> Iterator[Found]:
     for column in ("path", "dataset", "site", "camera", "patient", "exam"):
-        cells = reading.paths if column == "path" else [getattr(record, column) for record in reading.records]
+        cells = reading.paths if column == "path" else list(map(attrgetter(column), reading.records))
         if "".join(cells).isascii():
             continue
         for row, cell in zip(reading.rows, cells, strict=True):

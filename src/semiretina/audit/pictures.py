@@ -8,7 +8,9 @@ they catch and miss.
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 
 SIZE = 256
-SMALL = 128  # px: what near duplicates are looked for at
+SMALL = SIZE // 2  # px: what near duplicates are looked for at
 BLOCK = 64  # photographs whose statistics are taken at once
 STATISTICS = ("red", "green", "blue", "contrast", "dark", "bright", "sharpness")
 
@@ -68,21 +70,25 @@ def look(records: Sequence[Record], folder: Path) -> Pictures:
     entries = cache.add([record.path for record in records])
     n = len(records)
     sizes, weights = [(0, 0)] * n, [0] * n
+    for number, entry in enumerate(entries):
+        if entry.row is None:
+            continue
+        path = records[number].path
+        try:  # since the cache may hold a file that cannot be opened any more
+            sizes[number], weights[number] = read_size(path), path.stat().st_size
+        except OSError as error:
+            entries[number] = Entry(entry.sha256, None, None, (error.strerror or type(error).__name__).lower())
     numbers = np.full((n, len(STATISTICS)), np.nan)
     surround = np.zeros(n)
     small = np.zeros((n, SMALL, SMALL, 3), np.uint8)
-    rows = cache.rows()
-    readable = [number for number, entry in enumerate(entries) if entry.row is not None]
+    readable = [(number, entry.row) for number, entry in enumerate(entries) if entry.row is not None]
     with progress("Measuring photographs", len(readable)) as advance:
         for start in range(0, len(readable), BLOCK):
-            chosen = readable[start : start + BLOCK]
-            block = rows[np.array([entries[number].row for number in chosen], np.int64)]
-            for number in chosen:
-                sizes[number] = read_size(records[number].path)
-                weights[number] = records[number].path.stat().st_size
+            chosen = [number for number, _ in readable[start : start + BLOCK]]
+            block = cache.read([row for _, row in readable[start : start + BLOCK]])
             covered = np.stack([_covered(entries[number].box, sizes[number]) for number in chosen])
             numbers[chosen], surround[chosen] = measure(block, covered)
-            small[chosen] = _halved(block)
+            small[chosen] = [_halved(picture) for picture in block]
             advance(len(chosen))
     return Pictures(entries, sizes, weights, numbers, surround, small)
 
@@ -94,18 +100,19 @@ def measure(pixels: Pixels, covered: npt.NDArray[np.bool_]) -> tuple[Floats, Flo
     the median of the brightest channel, 0 where there is nothing around.
     """
     side = pixels.shape[1]
-    radius = _radius(side)
-    inside = covered & (radius < RIM * side)
+    middle, corners = _radius(side) < RIM * side, _radius(side) > 0.515 * side
     table, around = [], []
-    for picture, own, filled, sharpness in zip(pixels, inside, covered, _sharpness(pixels[..., 1]), strict=True):
-        colors = picture[own].astype(np.float32)  # [m, 3]
-        if not len(colors):
-            colors = np.zeros((1, 3), np.float32)
-        light = colors @ np.array([0.299, 0.587, 0.114], np.float32)
-        dark = (colors.max(axis=1) < 20).mean()
-        bright = (colors[:, 1] > 220).mean()
-        table.append([*colors.mean(axis=0), light.std(), dark, bright, sharpness])
-        outside = picture[filled & (radius > 0.515 * side)].max(axis=1)
+    for picture, filled in zip(pixels, covered, strict=True):
+        # Planes of one picture at a time: they stay in a core's own memory, and numpy is slow along an axis of three.
+        planes = np.ascontiguousarray(picture.transpose(2, 0, 1)).reshape(3, -1)
+        colors = planes.take(np.flatnonzero(filled & middle), axis=1)  # [3, m]
+        if not colors.size:
+            colors = np.zeros((3, 1), np.uint8)
+        light = np.array([0.299, 0.587, 0.114], np.float32) @ colors.astype(np.float32)
+        dark, bright = (colors.max(axis=0) < 20).mean(), (colors[1] > 220).mean()
+        sharpness = _sharpness(planes[1].reshape(side, side))
+        table.append([*colors.mean(axis=1), light.std(dtype=np.float64), dark, bright, sharpness])
+        outside = planes.take(np.flatnonzero(filled & corners), axis=1).max(axis=0)
         around.append(float(np.median(outside)) if len(outside) else 0.0)
     return np.array(table, np.float64).reshape(len(pixels), len(STATISTICS)), np.array(around, np.float64)
 
@@ -120,33 +127,38 @@ def _covered(box: Box | None, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     return np.asarray(rows[:, None] & columns, np.bool_)
 
 
-def _sharpness(green: Pixels) -> Floats:
-    """[n] of uint8 [n, s, s]: the energy of detail of 1 and 2 px over that of 4 and 8 px.
+def _sharpness(green: Pixels) -> float:
+    """Of uint8 [s, s]: the energy of detail of 1 and 2 px over that of 4 and 8 px.
 
     A ratio, so that neither contrast nor brightness counts; the energy is the variance within blocks of 2 x 2 means.
     """
-    level = green.astype(np.float32)
+    level: npt.NDArray[Any] = green.astype(np.float32)
     energies = []
     for _ in range(4):
-        n, side = level.shape[0], level.shape[1] // 2
-        blocks = level[:, : 2 * side, : 2 * side].reshape(n, side, 2, side, 2)
-        means = blocks.mean(axis=(2, 4))
-        within = np.square(blocks).mean(axis=(2, 4)) - np.square(means)
-        energies.append(within[:, _radius(side) < RIM * side].mean(axis=1))
+        means = _fours(level) / 4
+        within = _fours(level * level) / 4 - means * means
+        energies.append(float(within[_radius(len(means)) < RIM * len(means)].mean()))
         level = means
-    return np.asarray((energies[0] + energies[1]) / np.maximum(energies[2] + energies[3], 1e-6), np.float64)
+    return (energies[0] + energies[1]) / max(energies[2] + energies[3], 1e-6)
 
 
+def _fours(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """[s // 2, s // 2, ...]: the sums over blocks of 2 x 2. Sums of slices, which numpy adds faster than along axes."""
+    side = len(values) // 2 * 2
+    pairs = values[0:side:2] + values[1:side:2]
+    return np.asarray(pairs[:, 0:side:2] + pairs[:, 1:side:2])
+
+
+@lru_cache(maxsize=16)
 def _radius(side: int) -> Floats:
     """[side, side] the distance from the middle."""
     ys, xs = np.ogrid[0.5 : side + 0.5, 0.5 : side + 0.5]
     return np.asarray(np.hypot(xs - side / 2, ys - side / 2), np.float64)
 
 
-def _halved(block: Pixels) -> Pixels:
-    n = len(block)
-    means = block.reshape(n, SMALL, SIZE // SMALL, SMALL, SIZE // SMALL, 3).mean(axis=(2, 4), dtype=np.float32)
-    return np.asarray(means.round(), np.uint8)
+def _halved(picture: Pixels) -> Pixels:
+    """[SMALL, SMALL, 3]: the rounded means of 2 x 2 pixels."""
+    return np.asarray((_fours(picture.astype(np.float32)) / 4).round(), np.uint8)
 
 
 def read_size(file: Path) -> tuple[int, int]:

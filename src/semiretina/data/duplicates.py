@@ -127,19 +127,20 @@ def _candidates(descriptors: Sequence[Array], start: int, block: int) -> list[Ca
     """The pairs that look alike, of each of a block of photographs with the later ones."""
     queries = np.stack([_turned(np.stack(descriptors[start : start + block]), *way) for way in WAYS], axis=1)
     size = len(queries)
-    likeness = np.empty((size, len(descriptors) - start), np.float32)
-    best = np.empty(likeness.shape, np.int8)
-    for other in range(0, likeness.shape[1], block):
-        part = slice(other, other + block)
-        others = np.stack(descriptors[start:][part])[:, INSIDE]
+    alike: list[list[tuple[float, int, int]]] = [[] for _ in range(size)]  # -likeness, position, way
+    for begin in range(start, len(descriptors), block):
+        others = np.stack(descriptors[begin : begin + block])[:, INSIDE]
         products = (queries.reshape(size * len(WAYS), -1) @ others.T).reshape(size, len(WAYS), -1)
-        best[:, part], likeness[:, part] = products.argmax(axis=1), products.max(axis=1)
-    found = []
-    for number in range(size):
-        alike = number + 1 + np.flatnonzero(likeness[number, number + 1 :] >= CANDIDATE)
-        alike = alike[np.argsort(-likeness[number, alike], kind="stable")][:MOST_CANDIDATES]
-        found += [(start + number, start + int(other), int(best[number, other])) for other in alike]
-    return found
+        likeness = products.max(axis=1)
+        for number, other in np.argwhere(likeness >= CANDIDATE).tolist():
+            if begin + other > start + number:
+                way = int(products[number, :, other].argmax())
+                alike[number].append((-float(likeness[number, other]), begin + other, way))
+    return [
+        (start + number, other, way)
+        for number, some in enumerate(alike)
+        for _, other, way in sorted(some)[:MOST_CANDIDATES]
+    ]
 
 
 def _turned(descriptors: Array, left_right: bool, up_down: bool, angle: float) -> Array:

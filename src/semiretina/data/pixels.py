@@ -68,6 +68,13 @@ class PixelCache:
         """All rows so far, uint8 [n, size, size, 3]: a read-only map of the file. Cheap; call it after `add`."""
         return self.store.rows()
 
+    def read(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Some rows, uint8 [n, size, size, 3], copied from the file: for one pass over a large cache.
+
+        The pages of a map would count as the process's memory until something else wants it.
+        """
+        return self.store.read(rows)
+
     def _look_up(self, paths: Sequence[str], verify: bool) -> tuple[dict[str, Entry], list[str]]:
         """The entries of files that need not be read, and the files that must be."""
         found: dict[str, Entry] = {}
