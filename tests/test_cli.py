@@ -90,6 +90,7 @@ def test_help_imports_nothing_heavy():
     [
         *[(), ("quickstart",), ("train",), ("evaluate",), ("predict",), ("report",), ("list",)],
         *[("data",), ("data", "list"), ("data", "import"), ("data", "merge"), ("data", "audit")],
+        ("data", "hold-out"),
         *[("weights",), ("weights", "convert")],
     ],
 )

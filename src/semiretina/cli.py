@@ -22,6 +22,13 @@ app.add_typer(weights, name="weights")
 Overrides = Annotated[
     list[str] | None, typer.Option("-o", metavar="KEY=VALUE", help="Set one value: -o stages.0.optimizer.lr=3e-3")
 ]
+Share = Annotated[
+    bool | None,
+    typer.Option(
+        "--share/--no-share",
+        help="Leave photographs, names and paths out; by default where a data set may not be passed on.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -105,21 +112,31 @@ def reproduce(
     preset: Annotated[str, typer.Option(help="paper, or corrected.")] = "corrected",
     seeds: Annotated[int, typer.Option(help="How often each training is repeated.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="In small: configs/paper/quick.toml.")] = False,
+    share: Share = None,
 ) -> None:
     """Train everything that the paper trains, and write its tables and figures."""
     from semiretina.studies.reproduce import reproduce as run
 
-    print(run(source, root, out, unlabeled=unlabeled or (), weights=weights, preset=preset, seeds=seeds, quick=quick))
+    print(
+        run(
+            source,
+            root,
+            out,
+            unlabeled=unlabeled or (),
+            weights=weights,
+            preset=preset,
+            seeds=seeds,
+            quick=quick,
+            share=share,
+        )
+    )
 
 
 @app.command()
 def report(
     runs: list[Path],
     out: Annotated[Path, typer.Option(help="The folder for report.html, .md and .json.")] = Path("report"),
-    share: Annotated[
-        bool | None,
-        typer.Option(help="Leave photographs, names and paths out; by default where a data set may not be passed on."),
-    ] = None,
+    share: Share = None,
 ) -> None:
     """Write one self-contained report.html from run folders, and the same as report.md and report.json."""
     from semiretina.report import write_report

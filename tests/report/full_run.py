@@ -29,7 +29,7 @@ def make_full_run(folder, dataset="messidor", **settings):
         "camera": {"only-one": part},
     }
     level = {"units": 40, "ungradable": 3, "n": 38, "ungradable_rate": stated(0.075, 0.03, 0.2), **part}
-    scores["levels"] = {"image": {**level, "units": 80}, "patient": level}
+    scores["levels"] = {"photograph": {**level, "units": 80}, "patient": level}
     scores["abstention"] = [{"referred": 0.1, "n": 72, "accuracy": stated(0.912, 0.85, 0.95)}]
     scores["conformal"] = {"nominal": 0.9, "n": 80, "coverage": stated(0.925, 0.85, 0.97), "size": stated(1.125)}
     scores["caution"] = ["fewer than 50 positives, so intervals cover less than they say"]

@@ -94,5 +94,8 @@ def check_is_built_for_readers(page):
     assert {a["href"][1:] for a in page.all("a")} <= set(targets)
     scrolled = [a for a in page.all("div") if a.get("class") == "scroll"]
     assert all(a.get("tabindex") == "0" and a.get("role") == "region" and a.get("aria-label") for a in scrolled)
+    # A landmark is told from the others by its name: a section's is its title.
+    named = [a["aria-label"] for a in scrolled] + re.findall(r"<h2[^>]*>([^<]*)</h2>", page.source)
+    assert len(named) == len(set(named)), named
     for words in ("prefers-color-scheme: dark", "width=device-width"):
         assert words in page.source

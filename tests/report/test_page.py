@@ -120,6 +120,7 @@ def test_different_test_lists_are_warned_of_and_kept_apart(tmp_path):
         assert len(pictures) == 2
         assert not any("#0072b2" in picture and "#d55e00" in picture for picture in pictures)
     assert "None of these runs trained a decoder." in page.text
+    check_is_built_for_readers(page)
 
 
 def test_seeds_are_drawn_as_a_mean_and_a_band(tmp_path):
@@ -175,6 +176,7 @@ def test_the_papers_protocol_stands_beside_the_single_look(tmp_path):
     once = json.loads((run / "result.json").read_text())["test"]["dr"]["accuracy"]["value"]
     assert re.search(rf"run dr {100 * once:.1f} \[[\d., ]+\] 88\.8 7 86\.2 85\.1", section)
     assert "selects on the test photographs" in section
+    assert "One run, tested on photographs that it was not trained on." in page.text
     assert page.picture("dr: accuracy on test, every epoch")
 
 
@@ -191,6 +193,8 @@ def test_names_are_text_and_nothing_else(tmp_path):
     page = report([run], tmp_path / "out")
     assert "script" not in {tag for tag, _ in page.tags}
     assert name in page.text
+    assert not re.search(r"(?<!\\)<script", (tmp_path / "out" / "report.md").read_text())
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["runs"][0]["name"] == name
 
 
 def test_an_undefined_score_leaves_a_dash_and_no_curve(tmp_path):
@@ -212,6 +216,7 @@ def test_a_run_without_test_photographs_is_still_reported(tmp_path):
     (run / "result.json").write_text(json.dumps(result | {"test": {}}))
     page = report([run], tmp_path / "out")
     assert "None of these runs has test photographs." in page.text
+    assert "tested on" not in page.text[: page.text.index("Findings")]
     assert page.picture("dr: AUROC on validation")
 
 

@@ -98,6 +98,25 @@ def test_mistakes_are_shown_with_where_the_network_looked(full):
     assert "Heat map of Bild001xyz.jpg for the answer of run" in shown
 
 
+def test_a_mistake_without_a_heat_map_is_shown_by_itself_and_the_reason_said_once(tmp_path):
+    run = make_full_run(tmp_path / "run", "idrid", decoder=False)
+    file = run / "samples" / "mistakes.json"
+    mistakes = json.loads(file.read_text())
+    for mistake in mistakes:
+        (run / "samples" / mistake["heat_map"]).unlink()
+        mistake["heat_map"] = ""
+    file.write_text(json.dumps(mistakes))
+    page = Page(write_report([run], tmp_path / "out"))
+    check_pictures(page)
+    section = page.text[page.text.index("run: its 2 surest") : page.text.index("Data card")]
+    reason = "No heat map: the encoder's map of this network is smaller than 4 x 4 and would say nothing about where."
+    assert section.count(reason) == 1
+    assert "Grad-CAM" not in section
+    assert "dr: yes (97.1 %), labelled no" in section
+    shown = [image["alt"] for image in page.all("img") if "xyz.jpg" in image["alt"]][-2:]
+    assert shown == ["Photograph Bild000xyz.jpg", "Photograph Bild001xyz.jpg"]
+
+
 def test_the_data_card_counts_by_role(full):
     _, page, _ = full
     card = page.text[page.text.index("Data card") : page.text.index("Looks at the test set")]

@@ -53,6 +53,12 @@ def shared(tmp_path_factory):
         make_full_run(folder / "anna" / "combined", stages=("combined",)),
         make_full_run(folder / "berit" / "combined", stages=("reconstruction", "supervised"), strength=2.2),
     ]
+    # Its operating point was fixed on the folds of another folder.
+    with (runs[0] / "config.toml").open("a") as config:
+        config.write('\n[operating]\nfolds = "/klinik-nord/falten-anna"\n')
+    result = json.loads((runs[0] / "result.json").read_text())
+    result["operating"]["dr"]["from"] = "out-of-fold answers of 5 networks, falten-anna"
+    (runs[0] / "result.json").write_text(json.dumps(result))
     file = runs[1] / "predictions-test.csv"
     file.write_text("\n".join(file.read_text().splitlines()[:-1]) + "\n")
     write_report(runs, folder / "out", share=True)
@@ -81,6 +87,7 @@ def test_what_is_shared_is_still_a_whole_report(shared):
     check_is_built_for_readers(page)
     assert "Photographs, file names, patients and paths are left out of this page." in page.text
     assert "combined (2)" in page.text
+    assert f"out-of-fold answers of 5 networks, {LEFT_OUT}" in page.text
     assert f'manifest = "{LEFT_OUT}"' in page.text
     for kept in ("size = 128", "Lund", "Topcon", "97.1", "no redistribution"):
         assert kept in page.text

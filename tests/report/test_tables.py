@@ -67,7 +67,7 @@ def test_text_says_once_what_all_rows_share_and_lines_up_the_rest(tmp_path):
     assert header.split("  ")[0] == "run"
     assert header.index("labelled updates") + len("labelled updates") == len(first) == len(second)
     assert first.startswith("baseline  87.0 [82.1, 90.7]")
-    assert note == "In brackets: 95 % intervals."
+    assert note == "In brackets: 95 % intervals over patients, of one training each."
 
 
 def test_an_accuracy_not_above_the_majority_vote_is_marked(tmp_path):

@@ -282,3 +282,10 @@ def test_numbers_may_stand_for_names_of_patients():
 def test_probabilities_must_be_finite(p):
     with pytest.raises(AssertionError, match="finite"):
         binary_scores([0, 1], p, alone(2))
+
+
+@pytest.mark.parametrize("prevalence", [0.0, 1.0, -0.1])
+def test_a_stated_prevalence_lies_between_0_and_1(prevalence):
+    # At 1 a grader that never says yes would have a PPV of 0 / 0.
+    with pytest.raises(AssertionError, match="prevalence"):
+        binary_scores([0, 1, 1, 0], [0.1, 0.2, 0.3, 0.4], alone(4), prevalence=prevalence)

@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from semiretina.cli import app
 from semiretina.data.sources import SOURCES
 from semiretina.errors import BadConfig, MissingInput, NonFiniteLoss, Refused
 from semiretina.progress import duration
@@ -110,7 +112,6 @@ def test_a_stop_takes_nothing_out_of_the_study_and_the_grid_begins_with_a_report
     monkeypatch.setattr(reproduce, "CELLS", {name: CELLS[name] for name in names})
     monkeypatch.setattr(reproduce, "gather", lambda *given: [])
     monkeypatch.setattr(reproduce, "_tell", lambda *given: None)
-    monkeypatch.setattr(reproduce, "write_paper_report", lambda out: seen.append(study()) or out / "report.html")
 
     def study():
         told = json.loads((out / "study.json").read_text())
@@ -126,11 +127,17 @@ def test_a_stop_takes_nothing_out_of_the_study_and_the_grid_begins_with_a_report
     def stop(*given):
         raise Stop
 
+    def write(out, share):
+        assert share is False
+        seen.append(study())
+        return out / "report.html"
+
     given = ("synthetic", tmp_path / "drawn", out)
+    monkeypatch.setattr(reproduce, "write_paper_report", write)
     monkeypatch.setattr(reproduce, "train", train)
     monkeypatch.setattr(reproduce, "sweep", stop)
     with pytest.raises(Stop):
-        reproduce.reproduce(*given, quick=True)
+        reproduce.reproduce(*given, quick=True, share=False)
     runs = ["runs/aecl1-baseline-seed0", "runs/res18-scratch-seed0"]
     grids = ["aecl1-ae-then-cl", "aecl1-combined"]
     assert seen == [(runs, ["aecl1-combined"], grids)]
@@ -140,6 +147,15 @@ def test_a_stop_takes_nothing_out_of_the_study_and_the_grid_begins_with_a_report
         reproduce.reproduce(*given, quick=True, seeds=2)
     assert study() == (runs, ["aecl1-combined"], grids)
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(("words", "share"), [([], None), (["--share"], True), (["--no-share"], False)])
+def test_the_verb_hands_on_whether_its_page_is_to_be_shared(monkeypatch, words, share):
+    seen = []
+    monkeypatch.setattr(reproduce, "reproduce", lambda *given, **options: seen.append(options["share"]))
+    result = CliRunner().invoke(app, ["reproduce", "synthetic", "--root", "drawn", "--out", "study", *words])
+    assert result.exit_code == 0
+    assert seen == [share]
 
 
 def test_what_ended_is_not_trained_again(tmp_path, plan):

@@ -79,7 +79,7 @@ def read_answers(run: Run, key: str) -> Answers:
 def _independent(run: Run, patients: Sequence[str], groups: Sequence[str]) -> tuple[Ints, str]:
     """Numbers of the photographs that must count as one, and the word for them."""
     of_patients, of_groups = group_numbers(patients), group_numbers(groups)
-    if run.config.get("data", {}).get("by") == "photograph":
+    if run.by == "photograph":
         # Such a split's groups are equal pictures alone, but it makes fellow eyes no less alike.
         links = coo_array(
             (np.ones(len(patients)), (of_patients, len(patients) + of_groups)), shape=[2 * len(patients)] * 2

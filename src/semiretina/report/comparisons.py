@@ -229,5 +229,18 @@ def _explained(claims: Sequence[_Plan], comparisons: Sequence[PairedComparison])
             f"The {secondary} comparisons that are not primary are judged together: their verdicts go by p values "
             "adjusted after Holm, so an interval of 95 % may leave out 0 where nothing is shown."
         )
-    notes.append("A point is 0.01 of the score. Intervals are 95 %, over seeds and over patients.")
-    return notes
+    return [*notes, f"A point is 0.01 of the score. {_intervals(comparisons)}"]
+
+
+def _intervals(comparisons: Sequence[PairedComparison]) -> str:
+    """What the intervals of these differences hold, and what those of one seed lack."""
+    units = " or ".join(dict.fromkeys(f"{one.unit}s" for one in comparisons))
+    single = [len(one.seeds) == 1 for one in comparisons]
+    if not any(single):
+        return f"Intervals are 95 %, over seeds and over {units}."
+    lacking = (
+        "how differently the same training ends from another seed is not in them, so they are too narrow for methods"
+    )
+    if all(single):
+        return f"Intervals are 95 %, over {units} alone, since there is one training of each method: {lacking}."
+    return f"Intervals are 95 %, over seeds and over {units}; those of one seed over {units} alone: {lacking}."

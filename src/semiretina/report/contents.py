@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from semiretina.data.split import read_split
 from semiretina.report.balance_panel import balance_panels
 from semiretina.report.data_card import counts_sheet, sources_sheet
 from semiretina.report.findings import Findings, cautions, findings
@@ -39,6 +38,13 @@ from semiretina.report.survival import SurvivalTable, survival_tables
 from semiretina.report.tables import Cell, Row, cells, list_title, rows_of
 from semiretina.scoring.curves import Band
 
+NOTICE = "Research software, not a medical device."
+# The parts of a comparison that are tables.
+SHEETS = (
+    *("more", "levels", "strata_numbers", "operating", "abstention", "conformal", "protocol"),
+    *("photographs", "sources"),
+)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -67,6 +73,11 @@ class Comparison:
     sources: Sheet | None
     looks: list[Told]
     below_majority: bool
+
+    def sheets(self) -> dict[str, Sheet]:
+        """Its tables, by the name of the part."""
+        found = {name: getattr(self, name) for name in SHEETS}
+        return {name: one for name, one in found.items() if one is not None}
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,7 @@ def gather(read: Sequence[Run], share: bool) -> Contents:
             look,
             answered.only([run for run in runs if run.test_list == sha]),
             share,
+            hide,
         )
         for number, sha in enumerate(lists)
     ]
@@ -135,6 +147,7 @@ def _comparison(
     look: Mapping[str, Style],
     answered: Answered,
     share: bool,
+    hide: Hide,
 ) -> Comparison:
     rows = rows_of(runs)
     own_epochs = {run.label: epochs[run.label] for run in runs}
@@ -144,7 +157,7 @@ def _comparison(
         table.setdefault(row.task, []).append((row, line))
     outputs = {key: [row for row, _ in own] for key, own in table.items()}
     curves = {key: bands(own, answered) for key, own in outputs.items()}
-    split = read_split(runs[0].folder.split) if runs[0].folder.split.is_file() else None
+    split = runs[0].split()
     return Comparison(
         title=title,
         rows=rows,
@@ -166,7 +179,7 @@ def _comparison(
         strata_numbers=strata_sheet(list(outputs), runs),
         more=more_sheet(rows),
         levels=levels_sheet(list(outputs), runs),
-        operating=operating_sheet(runs),
+        operating=operating_sheet(runs, hide),
         abstention=abstention_sheet(list(outputs), runs),
         conformal=conformal_sheet(list(outputs), runs),
         protocol=protocol_sheet(runs),

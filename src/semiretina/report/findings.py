@@ -8,6 +8,11 @@ from semiretina.report.runs import Run
 from semiretina.report.share import Hide
 from semiretina.report.tables import Row, percent, ratio
 
+ONE_TRAINING = (
+    "Intervals are 95 %, over patients alone (over photographs where no patient is known), and of one training each: "
+    "how differently the same training ends from another seed is not in them, so for the method they are too narrow."
+)
+
 
 @dataclass(frozen=True)
 class Sentence:
@@ -34,7 +39,8 @@ def findings(runs: Sequence[Run], rows: Sequence[Row], hide: Hide, share: bool) 
     compared = compare(runs)
     if not compared.comparisons:
         sentences = [Sentence(row.task, hide(_alone(row)), "", "", False) for row in rows if row.n]
-        return Findings(sentences, [hide(note) for note in compared.notes], _refused(compared, hide, share))
+        notes = [*compared.notes, ONE_TRAINING] if sentences else compared.notes
+        return Findings(sentences, [hide(note) for note in notes], _refused(compared, hide, share))
     sentences = [
         Sentence(
             f"{one.task}, {SCORE_NAMES[one.score]}",
@@ -63,9 +69,9 @@ def _alone(row: Row) -> str:
     if row.accuracy.value is not None:
         vote = f", where the majority vote has {100 * row.majority:.1f} %" if row.majority is not None else ""
         cell = percent(row.accuracy)
-        parts.append(f"accuracy {cell.value} % {cell.interval}{vote}")
+        parts.append(" ".join(filter(None, [f"accuracy {cell.value} %", cell.interval])) + vote)
     said = "; ".join(parts) or "no score is defined"
-    return f"{row.run}: {said}; {row.n} test photographs, 95 % intervals over patients."
+    return f"{row.run}: {said}; {row.n} test photographs."
 
 
 def cautions(runs: Sequence[Run], wanting: Sequence[str], hide: Hide) -> list[str]:

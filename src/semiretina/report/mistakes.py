@@ -10,7 +10,7 @@ from semiretina.report.sheet import Sheet, sheet
 
 @dataclass(frozen=True)
 class Shown:
-    """One mistake with its pictures, as data URIs."""
+    """One mistake with its pictures, as data URIs; `heat_map` is "" where the network has none to show."""
 
     name: str
     words: str
@@ -25,6 +25,11 @@ class Gallery:
     run: str
     mistakes: Sequence[Shown]
 
+    @property
+    def has_maps(self) -> bool:
+        """Whether any of them has a heat map."""
+        return any(mistake.heat_map for mistake in self.mistakes)
+
 
 def galleries(runs: Sequence[Run]) -> list[Gallery]:
     """The mistakes of each run that has written some; of several seeds the first-named one's."""
@@ -38,7 +43,7 @@ def galleries(runs: Sequence[Run]) -> list[Gallery]:
                 str(row["path"]).replace("\\", "/").rsplit("/", 1)[-1],
                 f"{_asked(row)}: {row['answer']} ({100 * row['probability']:.1f} %), labelled {row['label']}",
                 photograph(samples / row["photograph"]),
-                photograph(samples / row["heat_map"]),
+                photograph(samples / row["heat_map"]) if row["heat_map"] else "",
             )
             for row in run.mistakes()
         ]

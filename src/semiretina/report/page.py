@@ -5,7 +5,6 @@ from pathlib import Path
 
 from semiretina import __version__
 from semiretina.files import write_text
-from semiretina.progress import say
 from semiretina.report.runs import check_complete, read_runs
 from semiretina.report.tables import NOT_ABOVE
 from semiretina.report.template import render
@@ -22,18 +21,13 @@ def write_report(runs: Sequence[Path], out: Path, share: bool | None = None) -> 
     """
     # What follows brings scipy along, which takes long to import; tables of results need none of it.
     from semiretina.report.contents import gather  # noqa: PLC0415
-    from semiretina.report.markdown import to_json, to_markdown  # noqa: PLC0415
-    from semiretina.report.share import forbidding  # noqa: PLC0415
+    from semiretina.report.json_text import to_json  # noqa: PLC0415
+    from semiretina.report.markdown import to_markdown  # noqa: PLC0415
+    from semiretina.report.share import decide  # noqa: PLC0415
 
     read = read_runs(runs)
     check_complete(read)
-    kept = forbidding(read) if share is None else []
-    if kept:
-        say(
-            f"report: without photographs and names, since {' and '.join(kept)} may not be passed on; "
-            "--no-share shows them"
-        )
-    contents = gather(read, bool(kept) if share is None else share)
+    contents = gather(read, decide("report", read, share))
     page = render("report.html", {**vars(contents), "not_above": NOT_ABOVE, "version": __version__})
     write_text(out / "report.md", to_markdown(contents))
     write_text(out / "report.json", to_json(contents))

@@ -3,10 +3,10 @@
 What is not there yet, or cannot be there, is a marked hole that says why; no number ever stands under another name.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from semiretina import __version__
-from semiretina.data.split import read_split
 from semiretina.files import write_text
 from semiretina.report.balance_panel import balance_panels
 from semiretina.report.cells import CELLS
@@ -29,24 +29,32 @@ from semiretina.report.paper_numbers import (
 )
 from semiretina.report.paper_tables import networks, split_table, table_one
 from semiretina.report.settings import settings
+from semiretina.report.share import Hide, decide, hiding
 from semiretina.report.study import Study, Trained, read_study
 from semiretina.report.template import render
 
 
-def write_paper_report(out: Path) -> Path:
+def write_paper_report(out: Path, share: bool | None = None) -> Path:
     """Writes `out`/report.html from `out`/study.json and its run folders, and returns its path.
 
-    A study that is not finished gives a page with holes. Raises MissingInput and BadData as `read_study`, CannotWrite.
+    A study that is not finished gives a page with holes. With `share` no photograph, path, file name or patient is in
+    it, and a sentence stands in each one's place; None shares where a data set of the runs may not be passed on.
+
+    Raises MissingInput and BadData as `read_study`, CannotWrite.
     """
     study = read_study(out)
+    share = decide("reproduce", study.runs, share)
+    if share:
+        study = _public(study, hiding(study.runs, study.runs))
     epochs = {run.label: run.epochs() for run in study.runs}
     numbers = {name: number(name, t.runs, t.hole, t.note) for name, t in study.cells.items()}
     combined = [t.runs[0] for t in study.cells.values() if t.cell.training == "AE-CL combined" and t.runs]
-    split = read_split(study.runs[0].folder.split) if study.runs else None
+    split = study.runs[0].split() if study.runs else None
     page = render(
         "paper.html",
         {
             "study": study,
+            "shared": share,
             "facts": _facts(study),
             "holes": [(t.cell.title, t.hole or _lacking(t)) for t in study.cells.values() if t.hole or t.note],
             "test_lists": len({run.test_list for run in study.runs}),
@@ -57,23 +65,32 @@ def write_paper_report(out: Path) -> Path:
             "paper_test": PAPER_TEST,
             "table_one": table_one(study),
             "figures": [
-                lesion_figure(split),
+                lesion_figure(split, share),
                 network_figures(study),
                 schedule_figure(study, epochs),
-                reconstruction_figure(study, epochs),
+                reconstruction_figure(study, epochs, share),
                 *curve_figures(study),
             ],
             "balances": balance_panels(combined, epochs),
             "split": split_table(split, study.runs[0]) if split else None,
             "networks": networks(study),
             "paper_pixels": pixels(PAPER_PHOTOGRAPHS, PAPER_SIZE),
-            "settings": [settings(run) for run in study.runs],
+            "settings": [settings(run, share) for run in study.runs],
             "version": __version__,
         },
     )
     file = out / "report.html"
     write_text(file, page)
     return file
+
+
+def _public(study: Study, hide: Hide) -> Study:
+    """The same study; why a training has no number is told without names."""
+    cells = {
+        name: replace(t, absent=hide(t.absent), failed={seed: hide(why) for seed, why in t.failed.items()})
+        for name, t in study.cells.items()
+    }
+    return replace(study, cells=cells)
 
 
 def _lacking(trained: Trained) -> str:

@@ -17,6 +17,7 @@ from semiretina.report.network_figure import built, network_picture
 from semiretina.report.panels import Epochs, SampleGrid, sample_grids, schedule_panels
 from semiretina.report.paper_numbers import TASK, curves
 from semiretina.report.pictures import Picture, Style, data_uri, styles
+from semiretina.report.share import source_of
 from semiretina.report.study import Study, Trained
 
 PHOTOGRAPH = 800  # side of figure 1, in pixels
@@ -41,8 +42,11 @@ class PaperFigure:
     wide: bool = False  # one picture as wide as the page
 
 
-def lesion_figure(split: Split | None) -> PaperFigure:
-    """Figure 1: the photograph with the most kinds of outlined lesions, else one of the highest grade."""
+def lesion_figure(split: Split | None, share: bool = False) -> PaperFigure:
+    """Figure 1: the photograph with the most kinds of outlined lesions, else one of the highest grade.
+
+    With `share` a sentence stands in its place.
+    """
     figure = PaperFigure(
         "1",
         "A photograph with its lesions",
@@ -55,6 +59,9 @@ def lesion_figure(split: Split | None) -> PaperFigure:
     outlined = max(len(_masks(record)) for record in graded)
     # `max` takes the first of equals, so the same split always shows the same photograph.
     record = max(graded, key=lambda r: (len(_masks(r)), r.grade or 0))
+    if share:
+        what = "with its lesions outlined" if outlined else "of the highest grade"
+        return replace(figure, holes=[_left_out(f"One photograph {what}", "stands", split)])
     try:
         pixels, box = read_photograph(record.path, PHOTOGRAPH)
         masks = {name: read_mask(file, box, PHOTOGRAPH) for name, file in _masks(record).items()}
@@ -111,9 +118,14 @@ def schedule_figure(study: Study, epochs: Epochs) -> PaperFigure:
     )
 
 
-def reconstruction_figure(study: Study, epochs: Epochs) -> PaperFigure:
-    """Figure 4: the first seed of every training with a decoder."""
+def reconstruction_figure(study: Study, epochs: Epochs, share: bool = False) -> PaperFigure:
+    """Figure 4: the first seed of every training with a decoder; with `share` a sentence stands in its place."""
     own = [t for name, t in study.cells.items() if name.startswith(tuple(AUTOENCODERS.values())) and _decodes(t)]
+    runs = [trained.runs[0] for trained in own if trained.runs]
+    holes = _holes(own)
+    if share and runs:
+        what = f"Test photographs, and what the decoders of {' and '.join(run.name for run in runs)} made of them,"
+        holes = [_left_out(what, "stand", runs[0].split()), *holes]
     return PaperFigure(
         "4",
         "Originals beside reconstructions",
@@ -121,8 +133,8 @@ def reconstruction_figure(study: Study, epochs: Epochs) -> PaperFigure:
         "made of them when its own training ended. Seams with a period of 16 pixels come from kernels that do not "
         "overlap, as in the preset paper (13); through AERes18's pooled bottleneck passes a photograph as 512 numbers "
         "(15). A mean squared error (equation 1) is small without any small lesion in the picture (25).",
-        holes=_holes(own),
-        grids=sample_grids([trained.runs[0] for trained in own if trained.runs], epochs),
+        holes=holes,
+        grids=[] if share else sample_grids(runs, epochs),
     )
 
 
@@ -192,6 +204,17 @@ def _curve_reading(number: str, study: Study) -> str:
 
 def _holes(own: Sequence[Trained]) -> list[str]:
     return [f"{t.cell.title}: {t.hole or t.note}." for t in own if t.hole or t.note]
+
+
+def _left_out(what: str, verb: str, split: Split | None) -> str:
+    """The sentence in a picture's place: what it shows, and how who may see it gets it."""
+    names = dict.fromkeys(record.dataset for record in split.records) if split else {}
+    where = [f"{name}: {source.get}" for name in names if (source := source_of(name)) and not source.redistributable]
+    got = f" ({'; '.join(where)})" if where else ""
+    return (
+        f"{what} {verb} here in the page that the same command writes with --no-share, for whoever has the "
+        f"photographs{got}; this page may be passed on and leaves them out."
+    )
 
 
 def _decodes(trained: Trained) -> bool:

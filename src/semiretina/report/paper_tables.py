@@ -89,7 +89,7 @@ def split_table(split: Split, run: Run) -> SplitTable:
         ("of them diseased", f"{graded - sound} ({100 - 100 * sound / graded:.1f} %)" if graded else ""),
         ("the paper", f"{PAPER_HEALTHY[0]} healthy of {PAPER_HEALTHY[1]}"),
         ("Unlabelled photographs", str(len(split.records) - graded)),
-        ("Groups that stay together", f"{len(set(split.groups))}, by {run.config['data'].get('by', 'patient')}"),
+        ("Groups that stay together", f"{len(set(split.groups))}, by {run.by}"),
         ("Identical pictures, tied", str(copies or "")),
         ("Whose record tells of a duplicate", str(sum("duplicate" in note for note in notes) or "")),
         ("Grade changed by the errata", str(sum("by the errata" in n and "grade" in n for n in notes) or "")),

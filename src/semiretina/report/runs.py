@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from semiretina.data.split import By, Split, read_split
 from semiretina.engine.run_folder import RunFolder
 from semiretina.errors import BadData, MissingInput
 from semiretina.files import read_text
@@ -41,6 +42,15 @@ class Run:
     def test_list(self) -> str:
         """The hash of the list of test photographs; runs with different ones must not be compared."""
         return str(self.result["split_sha256"])
+
+    @property
+    def by(self) -> By:
+        """What the split kept together, `data.by`; the patient where an early configuration does not say."""
+        return "photograph" if self.config.get("data", {}).get("by") == "photograph" else "patient"
+
+    def split(self) -> Split | None:
+        """The photographs' roles; None where the folder has none. Raises BadData, and Refused for a torn group."""
+        return read_split(self.folder.split, self.by) if self.folder.split.is_file() else None
 
     def epochs(self) -> list[dict[str, Any]]:
         """The log's rows of epochs, in their order."""
@@ -79,7 +89,7 @@ class Run:
         return list(_json(self.folder.samples / "samples.json"))
 
     def mistakes(self) -> list[dict[str, Any]]:
-        """The surest wrong answers with their pictures (`engine.heatmaps.Mistake`); older runs have none."""
+        """The surest wrong answers with their pictures (`engine.heatmaps.Mistake`); early runs have none."""
         file = self.folder.samples / MISTAKES
         return list(_json(file)) if file.is_file() else []
 
@@ -113,7 +123,7 @@ def check_complete(runs: Sequence[Run]) -> None:
         samples, mistakes = folder.samples / "samples.json", folder.samples / MISTAKES
         named = [s[kind] for s in _json(samples) for kind in ("original", "reconstruction") if s[kind]]
         if mistakes.is_file():
-            named += [m[kind] for m in _json(mistakes) for kind in ("photograph", "heat_map")]
+            named += [m[kind] for m in _json(mistakes) for kind in ("photograph", "heat_map") if m[kind]]
         return [folder.samples / name for name in named]
 
     _check_files([run.folder.path for run in runs], pictures)

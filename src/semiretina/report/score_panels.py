@@ -27,7 +27,7 @@ from semiretina.scoring.intervals import Floats, Ints, share
 
 Styles = Mapping[str, Style]
 BINS = 10  # of a reliability diagram; the ECE has its own 15
-STRATA = {"site": "site", "camera": "camera", "grade": "grade"}
+STRATA = ("site", "camera", "grade")  # by what the test photographs are told apart
 
 
 @dataclass(frozen=True)

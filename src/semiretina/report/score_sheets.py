@@ -8,11 +8,11 @@ from typing import Any
 
 from semiretina.report.runs import Run
 from semiretina.report.score_panels import STRATA, strata_of, stratum
+from semiretina.report.share import Hide
 from semiretina.report.sheet import Sheet, sheet
 from semiretina.report.tables import MORE, Cell, Row, Score, cells, percent, ratio, score
 
 CellRow = list[Cell | str]
-LEVELS = {"image": "photograph"}
 
 
 def more_sheet(rows: Sequence[Row]) -> Sheet | None:
@@ -36,7 +36,7 @@ def levels_sheet(keys: Sequence[str], runs: Sequence[Run]) -> Sheet | None:
                 [
                     run.label,
                     key,
-                    LEVELS.get(name, name),
+                    name,
                     _count(own, "units") or _count(own, "n"),
                     percent(score(own, "ungradable_rate")),
                     percent(score(own, "accuracy")),
@@ -70,8 +70,11 @@ def strata_sheet(keys: Sequence[str], runs: Sequence[Run]) -> Sheet | None:
     return _sheet("By site, camera and grade, in numbers", note, columns, rows)
 
 
-def operating_sheet(runs: Sequence[Run]) -> Sheet | None:
-    """Temperature and threshold as they were fixed before the test set was opened, and what they reach there."""
+def operating_sheet(runs: Sequence[Run], hide: Hide = str) -> Sheet | None:
+    """Temperature and threshold as they were fixed before the test set was opened, and what they reach there.
+
+    `hide` takes the folder out of what they were fixed on.
+    """
     rows: list[CellRow] = []
     for run in runs:
         for key, point in (run.result.get("operating") or {}).items():
@@ -83,7 +86,7 @@ def operating_sheet(runs: Sequence[Run]) -> Sheet | None:
                     str(point.get("aimed", "")),
                     f"{point['temperature']:.3f}" if "temperature" in point else "",
                     f"{point['threshold']:.4f}" if "threshold" in point else "",
-                    str(point.get("from", "")),
+                    hide(str(point.get("from", ""))),
                     _count(point, "n"),
                     _count(point, "positives"),
                     percent(score(point, "sensitivity")),

@@ -16,13 +16,25 @@ from typing import Any
 from semiretina.data.sources import SOURCES
 from semiretina.data.sources.source import Source
 from semiretina.files import read_text
+from semiretina.progress import say
 from semiretina.report.runs import Run
 from semiretina.toml_text import toml_value
 
 LEFT_OUT = "(left out)"
 NAMES = ("path", "patient", "exam", "group", "sha256", "mask_MA", "mask_HE", "mask_EX", "mask_SE")
+WEIGHTS = (".safetensors", ".pth")
 
 Hide = Callable[[str], str]
+
+
+def decide(verb: str, runs: Sequence[Run], share: bool | None) -> bool:
+    """Whether a page of these runs is to be shared: as the caller says, else where a data set may not be passed on."""
+    if share is not None:
+        return share
+    if kept := forbidding(runs):
+        names = " and ".join(kept)
+        say(f"{verb}: without photographs and names, since {names} may not be passed on; --no-share shows them")
+    return bool(kept)
 
 
 def source_of(dataset: str) -> Source | None:
@@ -63,7 +75,8 @@ def hiding(runs: Sequence[Run], shown: Sequence[Run]) -> Hide:
     A name that is a plain word or a plain number ("left", the patient 12) is none where a sentence counts or tells,
     and stays: no sentence of a report names a patient.
     """
-    hidden = {name for run in runs for name in private_names(run)}
+    told = {name for run in shown for name in (run.name, run.label)}
+    hidden = {name for run in runs for name in private_names(run)} - told
     known = {n: LEFT_OUT for n in hidden if len(n) > 1 and not n.isdigit() and not (n.isalpha() and n.islower())}
     for old, new in zip(runs, shown, strict=True):
         known |= {a: b for a, b in ((old.label, new.label), (old.name, new.name)) if a != b}
@@ -80,7 +93,10 @@ def hiding(runs: Sequence[Run], shown: Sequence[Run]) -> Hide:
 
 
 def private_names(run: Run) -> set[str]:
-    """Every path, file name, stem, patient, exam and group that the run's files name, and its own folder."""
+    """Every path, file name, stem, patient, exam and group that the run's files name, and its own folder.
+
+    Of pretrained weights the path alone: resnet18.safetensors is called as the network is.
+    """
     found = {str(run.folder.path), str(run.folder.path.resolve())}
     for row in [*_rows(run, "split"), *_rows(run, "predictions")]:
         found |= {row[name] for name in NAMES if row.get(name)}
@@ -88,7 +104,7 @@ def private_names(run: Run) -> set[str]:
     found |= {value for value in _texts(tomllib.loads(read_text(run.folder.config))) if _is_path(value)}
     for name in list(found):
         path = PurePosixPath(name.replace("\\", "/"))
-        found |= {path.name, path.stem} if _is_path(name) else set()
+        found |= {path.name, path.stem} if _is_path(name) and path.suffix not in WEIGHTS else set()
     # A run's own name is shown: it is what the report compares.
     return found - {"", run.folder.path.name, run.folder.path.resolve().name, run.name, run.label}
 
@@ -109,7 +125,7 @@ def public_config(text: str) -> str:
 
 
 def _is_path(value: str) -> bool:
-    return "/" in value or "\\" in value or value.endswith((".csv", ".safetensors", ".pth", ".toml"))
+    return "/" in value or "\\" in value or value.endswith((".csv", ".toml", *WEIGHTS))
 
 
 def _texts(value: Any) -> list[str]:

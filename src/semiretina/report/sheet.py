@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from semiretina.report.markdown_text import plain
+from semiretina.report.markdown_text import row as markdown_row
 from semiretina.report.tables import Cell
 
 
@@ -19,7 +21,7 @@ class Sheet:
     @property
     def words(self) -> list[bool]:
         """Of each column: whether it holds words, which begin at the left, and not numbers."""
-        return [not any(row[n].value[:1].isdigit() for row in self.rows) for n in range(len(self.columns))]
+        return [not any(row[n].value.lstrip("-")[:1].isdigit() for row in self.rows) for n in range(len(self.columns))]
 
 
 def sheet(title: str, note: str, columns: Sequence[str], rows: Sequence[Sequence[Cell | str]]) -> Sheet:
@@ -31,15 +33,10 @@ def sheet(title: str, note: str, columns: Sequence[str], rows: Sequence[Sequence
 
 def to_markdown(shown: Sheet, level: int = 3) -> str:
     """A heading, the table and the note."""
-    lines = [f"{'#' * level} {shown.title}", ""] if shown.title else []
+    lines = [f"{'#' * level} {plain(shown.title)}", ""] if shown.title else []
     lines += [markdown_row(shown.columns), markdown_row(["---" if words else "---:" for words in shown.words])]
     lines += [markdown_row([str(cell) or "–" for cell in row]) for row in shown.rows]
-    return "\n".join([*lines, "", *([shown.note, ""] if shown.note else [])])
-
-
-def markdown_row(texts: Sequence[str]) -> str:
-    """One row of a Markdown table; a bar or a line's end in a text would begin another cell or row."""
-    return f"| {' | '.join(' '.join(text.split()).replace('|', chr(92) + '|') for text in texts)} |"
+    return "\n".join([*lines, "", *([plain(shown.note), ""] if shown.note else [])])
 
 
 def to_json(shown: Sheet) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from semiretina.report.markdown_text import plain
+from semiretina.report.markdown_text import row as markdown_row
 from semiretina.report.runs import Run, read_runs
 
 CONTROL = "control: shuffled labels"
@@ -202,10 +204,9 @@ def to_markdown(rows: Sequence[Row]) -> str:
     for title, own in by_test_list(rows).items():
         titles, lines = cells(own)
         aligned = ["---" if t in ("run", "task", "trained on") else "---:" for t in titles]
-        # A bar in a run's name would begin a cell.
-        texts = [[(str(cell) or "–").replace("|", "\\|") for cell in line] for line in lines]
-        body = "".join(f"| {' | '.join(line)} |\n" for line in [titles, aligned, *texts])
-        parts.append((f"**{title}**\n\n" if title else "") + body)
+        texts = [[str(cell) or "–" for cell in line] for line in lines]
+        body = "".join(f"{markdown_row(line)}\n" for line in [titles, aligned, *texts])
+        parts.append((f"**{plain(title)}**\n\n" if title else "") + body)
     return "\n".join([*parts, *_notes(rows)]).strip() + "\n"
 
 
@@ -243,7 +244,7 @@ def list_title(number: int, sha: str) -> str:
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
-    notes = ["In brackets: 95 % intervals."]
+    notes = ["In brackets: 95 % intervals over patients, of one training each."]
     if any(not row.above_majority and row.accuracy.value is not None for row in rows):
         notes.append(NOT_ABOVE)
     return [" ".join(notes)]

@@ -41,12 +41,14 @@ def reproduce(
     preset: str = "corrected",
     seeds: int = 1,
     quick: bool = False,
+    share: bool | None = None,
 ) -> str:
     """Plans, trains and reports; returns where the report lies.
 
     `unlabeled` are further sources as "NAME=FOLDER", used without their labels. `weights` is a folder with
     `resnet18.safetensors` and `inceptionv3.safetensors`; without them the pretrained cells stay marked holes. `seeds`
-    trains each cell with the seeds 0, 1, ...; the grid search has one. `quick`: see `configs/paper/quick.toml`.
+    trains each cell with the seeds 0, 1, ...; the grid search has one. `quick`: see `configs/paper/quick.toml`,
+    `share`: `write_paper_report`.
 
     Raises Refused where `out` holds something else, and what importing and training raise.
     """
@@ -87,12 +89,12 @@ def reproduce(
     for name, grid in grids.items():
         if not grid["hole"]:
             # The search takes the longest, and the trainings can be read meanwhile.
-            say(f"reproduce: the report so far: {write_paper_report(out)}")
+            say(f"reproduce: the report so far: {write_paper_report(out, share)}")
             say(f"reproduce: grid search around {name}")
             base = out / "grids" / f"{name}.toml"
             write_text(base, dump_toml(plan.config(name, 0, grid=True)))
             say(sweep(base, plan.grid, out / "grids" / name))
-    return f"report: {write_paper_report(out)}"
+    return f"report: {write_paper_report(out, share)}"
 
 
 def gather(source: str, root: Path, unlabeled: Sequence[str], plan: Plan) -> list[Record]:
