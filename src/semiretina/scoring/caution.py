@@ -44,8 +44,8 @@ def caution(
         told.append(f"No photograph is {_either(missing)}: scores that need one are undefined or leave it out.")
     if few := [f"{count} {kind}" for kind, count in counts.items() if 0 < count < FEWEST]:
         told.append(
-            f"Of {_counted(n, 'photograph')}, {' and '.join(few)}: with about five positives of 50 or 100, intervals of "
-            "95 % held the AUROC in 92 to 97 % of simulated samples; 5 to 8 % of average precisions and 7 to 9 % of "
+            f"Of {_counted(n, 'photograph')}, {' and '.join(few)}: with about five positives of 50 or 100, intervals "
+            "of 95 % held the AUROC in 92 to 97 % of simulated samples; 5 to 8 % of average precisions and 7 to 9 % of "
             "Brier's scores had none."
         )
     if patients < FEW_PATIENTS:
@@ -55,8 +55,8 @@ def caution(
         )
     if len(kinds) > 2:
         told.append(
-            "Chance lifts the calibration error: of five grades on 50 to 500 photographs, its intervals of 95 % held the "
-            "truth in 38 to 68 % of simulated samples."
+            "Chance lifts the calibration error: of five grades on 50 to 500 photographs, its intervals of 95 % held "
+            "the truth in 38 to 68 % of simulated samples."
         )
     elif n < FEW_PHOTOGRAPHS:
         told.append(
