@@ -36,7 +36,7 @@ def counts_sheet(split: Split, run: str) -> Sheet:
             rows.append([f"{title}: {value or UNKNOWN}", *_line(own, roles)])
     patients = [Counter({role: len(_patients(split, role)) for role in roles})]
     rows += [["named patients", *_line(own, roles)] for own in patients if any(own.values())]
-    note = f"Photographs by role, of {run}. Another seed draws the roles but test anew."
+    note = f"Photographs by role, of {run}. Another seed draws all roles but test anew."
     return sheet("Photographs", note, ["", *roles, "all"], rows)
 
 
