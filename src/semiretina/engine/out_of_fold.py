@@ -173,7 +173,7 @@ def by_fold(known: Known, folds: Ints, threshold: float) -> dict[str, Any]:
     )
     sentence = (
         f"The networks of the folds answer on different scales: at this threshold they reach {told}, and this grader, "
-        'yet another network, may reach anything between. Let the learning rate fall (schedule = "cosine") or train '
-        "longer, until they agree."
+        "yet another network, may reach anything between. Train longer, with a learning rate that falls "
+        '(schedule = "cosine"), until they agree.'
     )
     return {"by_fold": found, "caution": [sentence]}
