@@ -30,7 +30,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from semiretina.cells import whole, word
+from semiretina.cell_text import whole, word
 from semiretina.collector import uncollected
 from semiretina.csv_text import INVISIBLE, Defect, read_csv, shown
 from semiretina.errors import BadData

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from semiretina.data.split import Split
 from semiretina.records import Record
-from semiretina.report.cells import CELLS
+from semiretina.report.paper.cells import CELLS
 
 MODELS = {"aecl1": "aecl1-small", "aeres18": "aeres18", "res18": "res18", "resnet18": "resnet18"}
 MODELS["inceptionv3"] = "inceptionv3"

@@ -6,9 +6,9 @@ import pytest
 from fake_study import add_grid, make_study, read, set_result, write_study
 from pages import Page, check_is_built_for_readers, check_pictures, check_stands_alone
 
-from semiretina.report.cells import CELLS
-from semiretina.report.paper import write_paper_report
-from semiretina.report.paper_claims import claims
+from semiretina.report.paper.cells import CELLS
+from semiretina.report.paper.claims import claims
+from semiretina.report.paper.page import write_paper_report
 
 FIGURES = ("1", "2", "3", "4", "5a", "5b", "6a", "6b")
 ABSENT = "weights absent: resnet18.safetensors in the folder --weights"

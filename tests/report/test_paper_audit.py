@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy.stats import binomtest
 
-from semiretina.report.cells import CELLS, TABLE_2
+from semiretina.report.paper.cells import CELLS, TABLE_2
 
 PRINTED = sorted({CELLS[name].paper for row in TABLE_2.values() for name in row})
 

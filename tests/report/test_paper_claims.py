@@ -5,7 +5,7 @@ import json
 import pytest
 from fake_study import add_run, set_answers, set_curve, set_result
 
-from semiretina.report.paper_claims import HOLE, claims, discordant, mcnemar, paper_gains
+from semiretina.report.paper.claims import HOLE, claims, discordant, mcnemar, paper_gains
 from semiretina.report.runs import read_runs
 
 

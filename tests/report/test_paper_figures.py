@@ -10,8 +10,7 @@ import pytest
 from fake_study import make_split, make_study, set_curve
 from PIL import Image
 
-from semiretina.report.network_figure import Level, built, network_picture
-from semiretina.report.paper_figures import (
+from semiretina.report.paper.figures import (
     LESION_COLORS,
     curve_figures,
     lesion_figure,
@@ -19,7 +18,8 @@ from semiretina.report.paper_figures import (
     reconstruction_figure,
     schedule_figure,
 )
-from semiretina.report.study import read_study
+from semiretina.report.paper.network_figure import Level, built, network_picture
+from semiretina.report.paper.study import read_study
 
 # Figure 2 of the paper (readings, row 11).
 ENCODER = ["128@256²", "256@128²", "512@64²", "512@32²", "1024@16²", "1024@8²", "2048@4²", "4096@2²"]

@@ -7,8 +7,8 @@ import torch
 import torchvision
 from fake_study import add_run, make_split, set_result
 
-from semiretina.report.cells import CELLS, TABLE_2
-from semiretina.report.paper_numbers import (
+from semiretina.report.paper.cells import CELLS, TABLE_2
+from semiretina.report.paper.numbers import (
     PAPER_HEALTHY,
     PAPER_PARAMETERS,
     PAPER_PHOTOGRAPHS,

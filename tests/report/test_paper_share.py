@@ -12,7 +12,7 @@ from full_run import make_full_run
 from pages import Page, check_is_built_for_readers, check_stands_alone
 
 from semiretina.data.sources import SOURCES
-from semiretina.report.paper import write_paper_report
+from semiretina.report.paper.page import write_paper_report
 from semiretina.report.runs import read_runs
 from semiretina.report.share import LEFT_OUT, decide, hiding, public
 

@@ -6,8 +6,8 @@ import pytest
 from fake_study import add_grid, make_study, read, write_study
 
 from semiretina.errors import BadData, MissingInput
-from semiretina.report.cells import CELLS
-from semiretina.report.study import read_study
+from semiretina.report.paper.cells import CELLS
+from semiretina.report.paper.study import read_study
 
 SEED_1 = "runs/aecl1-combined-seed1: the loss became nan in phase train"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import percentileofscore
 
 from semiretina.errors import BadData
-from semiretina.report.table1 import (
+from semiretina.report.paper.table1 import (
     PAPER,
     PERCENTILES,
     Point,

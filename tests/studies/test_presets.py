@@ -8,7 +8,7 @@ import pytest
 from semiretina.errors import MissingInput
 from semiretina.models import build_network
 from semiretina.preparation import model_parameters
-from semiretina.report.cells import BASELINES, CELLS, TABLE_2, TRAININGS
+from semiretina.report.paper.cells import BASELINES, CELLS, TABLE_2, TRAININGS
 from semiretina.studies import presets
 from semiretina.studies.presets import PRESETS, Plan, folder
 

@@ -12,7 +12,7 @@ from semiretina.data.sources import SOURCES
 from semiretina.errors import BadConfig, MissingInput, NonFiniteLoss, Refused
 from semiretina.progress import duration
 from semiretina.records import Record, read_manifest
-from semiretina.report.cells import CELLS
+from semiretina.report.paper.cells import CELLS
 from semiretina.studies import presets, reproduce
 from semiretina.studies.presets import Plan
 

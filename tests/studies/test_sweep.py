@@ -20,7 +20,7 @@ from semiretina import cli
 from semiretina.config import load_config
 from semiretina.errors import BadConfig, BadData, Refused, UserError
 from semiretina.progress import duration
-from semiretina.report.table1 import read_points
+from semiretina.report.paper.table1 import read_points
 from semiretina.studies import points as points_module
 from semiretina.studies import sweep as study
 from semiretina.studies.grid import grid_points, read_grid

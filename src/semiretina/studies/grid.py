@@ -20,8 +20,8 @@ from semiretina.files import read_text, sha256_of
 from semiretina.methods import METHODS
 from semiretina.preparation import check_config, draw_split
 from semiretina.records import RARE_COLUMNS, summary
+from semiretina.report.paper.table1 import short_names
 from semiretina.report.runs import SCHEMA
-from semiretina.report.table1 import short_names
 from semiretina.toml_text import toml_value
 
 # A search selects on validation photographs: they must stay out of training, and the test set stays closed.

@@ -11,7 +11,7 @@ from typing import Any
 from semiretina.config import Config, load_config
 from semiretina.errors import MissingInput
 from semiretina.files import read_text
-from semiretina.report.cells import CELLS
+from semiretina.report.paper.cells import CELLS
 from semiretina.studies.grid import SEARCH
 
 PRESETS = ("paper", "corrected")

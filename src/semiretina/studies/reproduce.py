@@ -20,10 +20,10 @@ from semiretina.files import read_text, write_text
 from semiretina.parts import lookup
 from semiretina.progress import duration, say
 from semiretina.records import LESIONS, Record, read_manifest, write_manifest
-from semiretina.report.cells import CELLS
-from semiretina.report.paper import write_paper_report
-from semiretina.report.study import SCHEMA
-from semiretina.report.table1 import INDEX, read_points
+from semiretina.report.paper.cells import CELLS
+from semiretina.report.paper.page import write_paper_report
+from semiretina.report.paper.study import SCHEMA
+from semiretina.report.paper.table1 import INDEX, read_points
 from semiretina.studies.estimate import Clock
 from semiretina.studies.grid import read_grid
 from semiretina.studies.presets import PRESETS, Plan

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from semiretina.errors import UserError
 from semiretina.progress import duration, say
-from semiretina.report.table1 import INDEX, TRAININGS, Point, to_text, write_page
+from semiretina.report.paper.table1 import INDEX, TRAININGS, Point, to_text, write_page
 from semiretina.studies.cluster import work_on_cluster
 from semiretina.studies.grid import GridPoint, grid_points
 from semiretina.studies.points import finished, update_index, work

@@ -9,16 +9,16 @@ from pathlib import Path
 from semiretina import __version__
 from semiretina.files import write_text
 from semiretina.report.balance_panel import balance_panels
-from semiretina.report.cells import CELLS
-from semiretina.report.paper_claims import claims, paper_gains
-from semiretina.report.paper_figures import (
+from semiretina.report.paper.cells import CELLS
+from semiretina.report.paper.claims import claims, paper_gains
+from semiretina.report.paper.figures import (
     curve_figures,
     lesion_figure,
     network_figures,
     reconstruction_figure,
     schedule_figure,
 )
-from semiretina.report.paper_numbers import (
+from semiretina.report.paper.numbers import (
     PAPER_PHOTOGRAPHS,
     PAPER_SIZE,
     PAPER_TEST,
@@ -27,10 +27,10 @@ from semiretina.report.paper_numbers import (
     pixels,
     table_two,
 )
-from semiretina.report.paper_tables import networks, split_table, table_one
+from semiretina.report.paper.study import Study, Trained, read_study
+from semiretina.report.paper.tables import networks, split_table, table_one
 from semiretina.report.settings import settings
 from semiretina.report.share import Hide, decide, hiding
-from semiretina.report.study import Study, Trained, read_study
 from semiretina.report.template import render
 
 

@@ -11,14 +11,14 @@ import numpy.typing as npt
 from semiretina.data.image import UnreadablePhotograph, read_mask, read_photograph
 from semiretina.data.split import Split
 from semiretina.records import LESIONS, Record
-from semiretina.report.cells import CELLS
 from semiretina.report.figures import Line, curve_panel
-from semiretina.report.network_figure import built, network_picture
 from semiretina.report.panels import Epochs, SampleGrid, sample_grids, schedule_panels
-from semiretina.report.paper_numbers import TASK, curves
+from semiretina.report.paper.cells import CELLS
+from semiretina.report.paper.network_figure import built, network_picture
+from semiretina.report.paper.numbers import TASK, curves
+from semiretina.report.paper.study import Study, Trained
 from semiretina.report.pictures import Picture, Style, data_uri, styles
 from semiretina.report.share import source_of
-from semiretina.report.study import Study, Trained
 
 PHOTOGRAPH = 800  # side of figure 1, in pixels
 LESION_NAMES = {"MA": "microaneurysms", "HE": "haemorrhages", "EX": "hard exudates", "SE": "soft exudates"}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest, spearmanr
 
-from semiretina.report.cells import CELLS, TABLE_2
-from semiretina.report.paper_numbers import PAPER_TEST, TASK, Number, curves, number, spread
+from semiretina.report.paper.cells import CELLS, TABLE_2
+from semiretina.report.paper.numbers import PAPER_TEST, TASK, Number, curves, number, spread
 from semiretina.report.runs import Run
 
 HOLE = "— (a hole)"

@@ -8,7 +8,7 @@ import numpy as np
 
 from semiretina.data.split import Split
 from semiretina.methods.combined import meant
-from semiretina.report.cells import BASELINES, CELLS, TABLE_2, TRAININGS
+from semiretina.report.paper.cells import BASELINES, CELLS, TABLE_2, TRAININGS
 from semiretina.report.runs import Run
 
 TASK = "dr"

@@ -8,9 +8,9 @@ from typing import Any
 
 from semiretina.errors import BadData
 from semiretina.files import read_text
-from semiretina.report.cells import CELLS, Cell
+from semiretina.report.paper.cells import CELLS, Cell
+from semiretina.report.paper.table1 import INDEX, TRAININGS, Point, read_points
 from semiretina.report.runs import Run, check_complete, read_runs
-from semiretina.report.table1 import INDEX, TRAININGS, Point, read_points
 
 SCHEMA = 1
 

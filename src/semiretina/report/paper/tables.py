@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from semiretina.data.split import Split
-from semiretina.report.cells import CELLS
-from semiretina.report.network_figure import Built, built
-from semiretina.report.paper_numbers import (
+from semiretina.report.paper.cells import CELLS
+from semiretina.report.paper.network_figure import Built, built
+from semiretina.report.paper.numbers import (
     PAPER_HEALTHY,
     PAPER_PARAMETERS,
     PAPER_PHOTOGRAPHS,
@@ -18,9 +18,9 @@ from semiretina.report.paper_numbers import (
     split_counts,
     training_photographs,
 )
+from semiretina.report.paper.study import Study
+from semiretina.report.paper.table1 import PAPER, PERCENTILES, TITLES, number_text, to_html
 from semiretina.report.runs import Run
-from semiretina.report.study import Study
-from semiretina.report.table1 import PAPER, PERCENTILES, TITLES, number_text, to_html
 
 ROLES = {
     "train": "training",
