@@ -27,7 +27,7 @@ from scipy import ndimage
 from semiretina.audit.audit import audit_manifest, manifest_findings
 from semiretina.audit.finding import gather
 from semiretina.audit.pictures import SIZE
-from semiretina.data.pixels import PixelCache
+from semiretina.data.pixel_cache import PixelCache
 from semiretina.records import inspect_manifest
 
 

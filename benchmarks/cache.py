@@ -30,7 +30,7 @@ import numpy as np
 from PIL import Image
 
 from semiretina.data import image
-from semiretina.data.pixels import PixelCache
+from semiretina.data.pixel_cache import PixelCache
 
 Way = Callable[[list[Path], Path], None]
 SMALL, LARGE = 1_000, 10_000

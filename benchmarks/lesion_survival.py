@@ -20,17 +20,17 @@ import numpy as np
 import torch
 
 from semiretina import train
-from semiretina.data.pixels import PixelCache
+from semiretina.data.pixel_cache import PixelCache
+from semiretina.data.pixels import Pixels
 from semiretina.data.sources.synthetic import records
 from semiretina.data.split import read_split
-from semiretina.data.stream import Pixels
-from semiretina.engine.evaluate import reconstruct_rows
-from semiretina.engine.grader import load_grader
-from semiretina.engine.run_folder import RunFolder
-from semiretina.engine.survival import has_masks, survival
+from semiretina.judging.grader import load_grader
+from semiretina.judging.inference import reconstruct_rows
+from semiretina.judging.lesion_survival import has_masks, survival
 from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES
 from semiretina.preparation import open_cache
 from semiretina.records import write_manifest
+from semiretina.run_folder import RunFolder
 
 SIZE, PHOTOGRAPHS = 128, 320
 MODEL = {"name": "aecl1", "widths": [16, 32, 64]}  # three levels: 16 x 16 places of 64 numbers for 128 x 128 x 3

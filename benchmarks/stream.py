@@ -23,7 +23,8 @@ import torch
 
 from semiretina.batch import Batch, Progress
 from semiretina.config import Augment
-from semiretina.data.stream import Pixels, Stream, plan_epoch
+from semiretina.data.pixels import Pixels
+from semiretina.data.stream import Stream, plan_epoch
 from semiretina.methods.supervised import Supervised
 from semiretina.models import build_network
 

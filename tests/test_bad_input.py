@@ -325,7 +325,7 @@ def test_weights_that_are_not_there(fails, write, tmp_path):
 @pytest.fixture
 def begun(write, tmp_path, monkeypatch):
     """A run over `clinic` that was stopped after its first of two epochs; its configuration and its folder."""
-    from semiretina.engine import epoch
+    from semiretina.training import epoch
 
     save = epoch.checkpoint.save_next
 

@@ -17,11 +17,11 @@ import torch
 from filelock import FileLock
 
 import semiretina
-from semiretina import cli
+from semiretina import cli, run_folder
 from semiretina.config import load_config
-from semiretina.engine import epoch, run_folder
 from semiretina.errors import UserError
 from semiretina.toml_text import dump_toml
+from semiretina.training import epoch
 
 STAGES = [
     {"method": {"name": "reconstruction"}, "epochs": 1, "batch": 8, "optimizer": {"name": "sgd", "lr": 0.05}},

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semiretina.config import Claim, Config, load_config, parse_overrides
-from semiretina.engine.run_folder import RunFolder
 from semiretina.errors import BadConfig, MissingInput, Refused
+from semiretina.lookup import arguments, lookup
 from semiretina.methods import METHODS
 from semiretina.models import MODELS
-from semiretina.parts import arguments, lookup
 from semiretina.preparation import check_claim
+from semiretina.run_folder import RunFolder
 from semiretina.toml_text import dump_toml
 
 TEXT = """\

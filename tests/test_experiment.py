@@ -15,12 +15,12 @@ from semiretina import experiment
 from semiretina.batch import Batch, Progress
 from semiretina.config import load_config
 from semiretina.data.split import read_split
-from semiretina.engine.distributed import Place
-from semiretina.engine.rescore import rescore
 from semiretina.errors import BadConfig, BadData, NonFiniteLoss, Refused
+from semiretina.judging.evaluate import rescore
 from semiretina.methods import METHODS
 from semiretina.methods.method import Method, side
 from semiretina.tasks import make_tasks
+from semiretina.training.ranks import Place
 
 
 def epochs(run, phase="train"):
@@ -118,7 +118,7 @@ def test_overrides_reach_the_run(make_config, make_stage, tmp_path):
 
 def with_val_auroc(monkeypatch, values):
     """Validation's AUROC by epoch, instead of the true one."""
-    from semiretina.engine import epoch
+    from semiretina.training import epoch
 
     real, given = epoch.scores_of, iter(values)
 

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 import semiretina
-from semiretina.data.augment import to_float
 from semiretina.data.sources.synthetic import records as synthetic_records
 from semiretina.data.split import read_split
+from semiretina.data.views import to_float
 from semiretina.errors import BadConfig
 from semiretina.methods import METHODS
 from semiretina.records import write_manifest

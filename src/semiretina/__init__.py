@@ -10,14 +10,14 @@ __version__ = "0.1.0"
 __all__ = ["Grader", "Method", "load_grader", "train"]
 
 if TYPE_CHECKING:
-    from semiretina.engine.grader import Grader, load_grader
     from semiretina.experiment import train
+    from semiretina.judging.grader import Grader, load_grader
     from semiretina.methods import Method
 
 _HOMES = {
     "train": "semiretina.experiment",
-    "load_grader": "semiretina.engine.grader",
-    "Grader": "semiretina.engine.grader",
+    "load_grader": "semiretina.judging.grader",
+    "Grader": "semiretina.judging.grader",
     "Method": "semiretina.methods",
 }
 

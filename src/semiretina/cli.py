@@ -79,7 +79,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a run's grader on its own test set or on another data set."""
-    from semiretina.engine.rescore import rescore
+    from semiretina.judging.evaluate import rescore
     from semiretina.report.scores_text import to_text
 
     if manifest and split:
@@ -95,8 +95,8 @@ def predict(
     out: Annotated[Path, typer.Option(help="The CSV; rows that are complete there are kept.")],
 ) -> None:
     """Grade photographs: a row for each photograph and output, failures included with the reason."""
-    from semiretina.engine.grader import load_grader
-    from semiretina.engine.predict import predict as run_grader
+    from semiretina.judging.grader import load_grader
+    from semiretina.judging.predict import predict as run_grader
 
     graded, failed = run_grader(load_grader(run), inputs, out)
     print(f"{graded} graded, {failed} failed: {out}")

@@ -15,27 +15,27 @@ from torch import Tensor
 
 from semiretina import __version__
 from semiretina.config import Config, load_config
+from semiretina.data.pixels import Pixels
 from semiretina.data.split import Split, read_split
-from semiretina.data.stream import Pixels
 from semiretina.draws import generator, seed_of
-from semiretina.engine.distributed import Place, find_place
-from semiretina.engine.epoch import Phase, Position
-from semiretina.engine.evaluate import full_scores, infer_rows, write_predictions
-from semiretina.engine.grader import Grader
-from semiretina.engine.heatmaps import write_mistakes
-from semiretina.engine.ledger import Kind, note_look
-from semiretina.engine.operating import Known, fix_on_val, known_answers, uncertainty
-from semiretina.engine.out_of_fold import fix_on_folds
-from semiretina.engine.run_folder import RunFolder
-from semiretina.engine.samples import write_samples
-from semiretina.engine.train import find_start, train_phase
-from semiretina.engine.units import patients_of
+from semiretina.judging.grader import Grader
+from semiretina.judging.heatmaps import write_mistakes
+from semiretina.judging.inference import full_scores, infer_rows, write_predictions
+from semiretina.judging.ledger import Kind, note_look
+from semiretina.judging.operating_point import Known, fix_on_val, known_answers, uncertainty
+from semiretina.judging.out_of_fold import fix_on_folds
+from semiretina.judging.samples import write_samples
+from semiretina.judging.test_set import patients_of
 from semiretina.methods import METHODS, Method
 from semiretina.models import build_network
 from semiretina.models.network import Network
 from semiretina.preparation import check_config, model_parameters, open_cache, prepare
 from semiretina.progress import say
+from semiretina.run_folder import RunFolder
 from semiretina.tasks import Task, keys_of, make_tasks
+from semiretina.training.epoch import Phase, Position
+from semiretina.training.loop import find_start, train_phase
+from semiretina.training.ranks import Place, find_place
 
 # With fewer validation labels the best epoch is mostly luck, so nothing is selected on them: the last epoch counts.
 SELECT_FROM = 50

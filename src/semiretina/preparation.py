@@ -11,24 +11,24 @@ import numpy as np
 import torch
 
 from semiretina.config import Claim, Config, Operating
+from semiretina.data.pixel_cache import PixelCache, default_cache
 from semiretina.data.pixel_store import Entry
-from semiretina.data.pixels import PixelCache, default_cache
 from semiretina.data.regrade import regrade
 from semiretina.data.roles import make_split
 from semiretina.data.shared import held_back, kept_out, shared_patients, shared_pictures
 from semiretina.data.split import Split, read_split
-from semiretina.engine.operating import lacking_labels
-from semiretina.engine.out_of_fold import check_copy, open_folds, take_answers
-from semiretina.engine.run_folder import RunFolder
-from semiretina.engine.train import make_method, sides
 from semiretina.errors import BadConfig, BadData, Refused, writing
 from semiretina.files import read_text, sha256_of, write_text
+from semiretina.judging.operating_point import lacking_labels
+from semiretina.judging.out_of_fold import check_copy, open_folds, take_answers
 from semiretina.methods import Method
 from semiretina.models import build_network
 from semiretina.models.network import Network
 from semiretina.progress import say
 from semiretina.records import Record, read_manifest, summary
+from semiretina.run_folder import RunFolder
 from semiretina.tasks import Task, keys_of, known, make_task, make_tasks
+from semiretina.training.loop import make_method, sides
 
 FOLDS_BELOW = 200  # positives, below which all of them should be tested
 

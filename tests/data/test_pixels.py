@@ -17,10 +17,10 @@ from filelock import FileLock
 from PIL import Image
 
 from semiretina.data import pixel_appender
-from semiretina.data import pixels as module
+from semiretina.data import pixel_cache as module
 from semiretina.data.image import read_photograph
+from semiretina.data.pixel_cache import PixelCache, default_cache
 from semiretina.data.pixel_store import Entry
-from semiretina.data.pixels import PixelCache, default_cache
 from semiretina.errors import CannotWrite
 
 SIZE = 16
@@ -76,7 +76,7 @@ def check(cache, files):
 def run(code, *arguments, **options):
     """Python in another process; `PixelCache`, `Path`, `sys`, `SIZE` are there."""
     head = f"import sys, time\nfrom pathlib import Path\nSIZE = {SIZE}\n"
-    head += "from semiretina.data import pixel_appender, pixels\nfrom semiretina.data.pixels import PixelCache\n"
+    head += "from semiretina.data import pixel_appender, pixels\nfrom semiretina.data.pixel_cache import PixelCache\n"
     return subprocess.Popen([sys.executable, "-c", head + code, *map(str, arguments)], text=True, **options)
 
 

@@ -12,11 +12,11 @@ from semiretina.data.shared import held_back, shared_patients, shared_pictures
 from semiretina.data.sources import import_source, merge
 from semiretina.data.sources.messidor_lookalike import write_lookalike
 from semiretina.data.split import Split, read_split, torn_groups
-from semiretina.engine.run_folder import RunFolder
 from semiretina.files import sha256_of
 from semiretina.methods import METHODS
 from semiretina.preparation import prepare
 from semiretina.records import Record, read_manifest
+from semiretina.run_folder import RunFolder
 from semiretina.tasks import make_tasks
 
 PLANTED = 24

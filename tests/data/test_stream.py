@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from semiretina.config import Augment
-from semiretina.data.augment import augment
-from semiretina.data.stream import Pixels, Step, Stream
+from semiretina.data.pixels import Pixels
+from semiretina.data.stream import Step, Stream
+from semiretina.data.views import augment
 
 KEY = (0, "train", 0, 4)
 NONE = np.empty(0, np.int64)

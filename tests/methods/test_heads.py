@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from semiretina.batch import Batch, Photographs
-from semiretina.engine.evaluate import probabilities
 from semiretina.errors import BadConfig
+from semiretina.judging.inference import probabilities
 from semiretina.methods import METHODS
 from semiretina.methods.linear_probe import LinearProbe, fit_head
 from semiretina.records import Record

@@ -8,7 +8,7 @@ from fake_runs import make_run
 from full_run import PATIENTS, make_full_run
 from pages import Page, check_is_built_for_readers, check_pictures, check_stands_alone
 
-from semiretina.engine.ledger import note_look
+from semiretina.judging.ledger import note_look
 from semiretina.report import write_report
 
 PARTS = (

@@ -16,11 +16,11 @@ import semiretina
 from semiretina.cli import app
 from semiretina.config import load_config
 from semiretina.data.split import read_split
-from semiretina.engine.grader import load_grader
-from semiretina.engine.ledger import ledger_of, looks, read_ledger
-from semiretina.engine.rescore import rescore
 from semiretina.errors import BadConfig, MissingInput, Refused
 from semiretina.experiment import train
+from semiretina.judging.evaluate import rescore
+from semiretina.judging.grader import load_grader
+from semiretina.judging.ledger import ledger_of, looks, read_ledger
 from semiretina.report import write_report
 from semiretina.report.runs import check_complete, read_runs
 from semiretina.report.tables import results_table

@@ -15,12 +15,12 @@ from semiretina.audit.copies import clusters_of, copy_findings, find_copies, tor
 from semiretina.audit.finding import Finding, Found, Place, gather
 from semiretina.audit.labels import counts_of, label_findings
 from semiretina.audit.names import name_findings
+from semiretina.audit.paths import path_findings
 from semiretina.audit.pictures import Pictures, look, picture_findings
-from semiretina.audit.places import path_findings
 from semiretina.audit.shift import Shift, find_shift, shift_findings
 from semiretina.audit.shortcuts import Probe, find_shortcuts, shortcut_findings
 from semiretina.collector import uncollected
-from semiretina.data.pixels import default_cache
+from semiretina.data.pixel_cache import default_cache
 from semiretina.data.split import find_groups
 from semiretina.errors import BadData
 from semiretina.records import COLUMNS, Reading, inspect_manifest, write_manifest

@@ -18,8 +18,8 @@ from PIL import Image
 
 from semiretina.audit.finding import Found, Place
 from semiretina.data.image import ORIENTATION, PLUGINS, Box
+from semiretina.data.pixel_cache import PixelCache
 from semiretina.data.pixel_store import Entry
-from semiretina.data.pixels import PixelCache
 from semiretina.progress import progress
 from semiretina.records import MASK_COLUMNS, Reading, Record
 

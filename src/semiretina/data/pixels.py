@@ -1,148 +1,72 @@
-"""The pixel cache: photographs decoded once into one append-only array, found again by what they contain.
+"""The photographs of a split on their way to the device: resident on a GPU where they fit, else read from the map."""
 
-`pixel_store` says how it lies on the disk; here files are looked up there, and read where it does not know them.
-"""
-
-import hashlib
-import os
-import stat
-import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from semiretina.data.image import DECODER_VERSION, FILTER, UnreadablePhotograph, read_photograph
-from semiretina.data.pixel_appender import Appender, Content
-from semiretina.data.pixel_store import Entry, PixelStore
-from semiretina.progress import progress
+from semiretina.data.image import Box
 
-T = TypeVar("T")
-R = TypeVar("R")
-
-LARGEST_FILE = 1 << 30  # bytes; a hundred megapixels of 16-bit RGB are 0.6 of it
+Rows = npt.NDArray[np.int64]
+SHARE_OF_GPU_FOR_PHOTOGRAPHS = 0.5
 
 
-def default_cache() -> Path:
-    """The folder of all pixel caches: $SEMIRETINA_CACHE, or `semiretina` in the user's cache folder."""
-    if os.environ.get("SEMIRETINA_CACHE"):
-        return Path(os.environ["SEMIRETINA_CACHE"]).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "semiretina"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "semiretina"
+class Pixels:
+    """The photographs of a split on their way to the device: `take(rows)` gives uint8 [n, size, size, 3] there."""
 
+    def __init__(
+        self,
+        stored: npt.NDArray[np.uint8],
+        cache_rows: Rows,
+        device: torch.device,
+        boxes: Sequence[Box | None] = (),
+    ) -> None:
+        """`stored` is the cache's memory map, `cache_rows` [n] the cache row of each split row (-1: never taken).
 
-class PixelCache:
-    """Photographs of one size and crop. Several processes may use one folder at once; one object serves one thread.
-
-    Raises CannotWrite where the folder cannot be made.
-    """
-
-    def __init__(self, folder: Path, size: int, crop: str = "field-of-view") -> None:
-        self.size, self.crop = size, crop
-        self.folder = folder / f"{size}-{crop}-{FILTER}-v{DECODER_VERSION}"
-        self.store = PixelStore(self.folder, size)
-
-    def add(self, files: Sequence[Path], *, verify: bool = False) -> list[Entry]:
-        """One entry per file, in order; decodes only content that the cache does not hold. Failures are entries too.
-
-        A file of known size and time of change counts as unchanged; `verify` reads and hashes every one. Raises OSError
-        when the cache cannot be written (a full disk) and leaves it as it was at its last commit.
+        `boxes` [n] are the crop boxes of the split rows, for masks that follow them.
         """
-        paths = [os.path.abspath(file) for file in files]
-        different = list(dict.fromkeys(paths))
-        found, unknown = self._look_up(different, verify)
-        if unknown:
-            with self.store.locked():
-                # All of them again: meanwhile another process may have read some, or emptied the folder.
-                found, unknown = self._look_up(different, verify)
-                if unknown:
-                    found |= self._read_and_append(unknown)
-        return [found[path] for path in paths]
+        self.stored, self.cache_rows, self.device, self.boxes = stored, cache_rows, device, boxes
+        self.resident: Tensor | None = None
+        used = cache_rows[cache_rows >= 0]
+        if (
+            device.type == "cuda"
+            and len(used) * stored[0].nbytes < SHARE_OF_GPU_FOR_PHOTOGRAPHS * torch.cuda.mem_get_info()[0]
+        ):
+            # Uploaded in pieces: the host never holds a second copy of the data set.
+            self.places = np.full(len(stored), -1, np.int64)
+            distinct = np.unique(used)
+            self.places[distinct] = np.arange(len(distinct))
+            self.resident = torch.empty((len(distinct), *stored.shape[1:]), dtype=torch.uint8, device=device)
+            for start in range(0, len(distinct), 256):
+                self.resident[start : start + 256] = torch.from_numpy(stored[distinct[start : start + 256]])
 
-    def rows(self) -> npt.NDArray[np.uint8]:
-        """All rows so far, uint8 [n, size, size, 3]: a read-only map of the file. Cheap; call it after `add`."""
-        return self.store.rows()
+    @property
+    def size(self) -> int:
+        """The side of a photograph in pixels."""
+        return int(self.stored.shape[1])
 
-    def read(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Some rows, uint8 [n, size, size, 3], copied from the file: for one pass over a large cache.
+    def box(self, row: int) -> Box:
+        """The part of the original that the photograph of this split row shows."""
+        box = self.boxes[row]
+        assert box is not None, "a photograph without pixels has no crop box"
+        return box
 
-        The pages of a map would count as the process's memory until something else wants it.
-        """
-        return self.store.read(rows)
+    def read(self, rows: Rows) -> Tensor:
+        """The rows as they will be sent to the device: a host tensor, or indices into what already lies there."""
+        places = self.cache_rows[rows]
+        assert (places >= 0).all(), "a photograph without pixels was given a role"
+        if self.resident is not None:
+            return torch.from_numpy(self.places[places])
+        pixels = torch.from_numpy(self.stored[places])
+        return pixels.pin_memory() if self.device.type == "cuda" else pixels
 
-    def _look_up(self, paths: Sequence[str], verify: bool) -> tuple[dict[str, Entry], list[str]]:
-        """The entries of files that need not be read, and the files that must be."""
-        found: dict[str, Entry] = {}
-        unknown = []
-        for path in paths:
-            size, changed, sha256 = self.store.known_files.get(path, (-1, -1, ""))
-            try:
-                status = os.stat(path)
-            except (OSError, ValueError) as error:
-                found[path] = Entry("", None, None, _why(error))
-                continue
-            if not verify and sha256 in self.store.entries and (status.st_size, status.st_mtime_ns) == (size, changed):
-                found[path] = self.store.entries[sha256]
-            else:
-                unknown.append(path)
-        return found, unknown
+    def send(self, read: Tensor) -> Tensor:
+        """What `read` gave, as uint8 [n, size, size, 3] on the device."""
+        sent = read.to(self.device, non_blocking=True)
+        return self.resident[sent] if self.resident is not None else sent
 
-    def _read_and_append(self, paths: Sequence[str]) -> dict[str, Entry]:
-        found: dict[str, Entry] = {}
-        unreadable = 0
-        with progress("Reading photographs", len(paths)) as advance, Appender(self.store) as appender:
-            for path, content in zip(paths, _in_threads(self._read, paths, _num_cores()), strict=True):
-                entry = found[path] = appender.append(path, content)
-                unreadable += entry.error is not None
-                advance(1, f"{unreadable} unreadable" if unreadable else "")
-        return found
-
-    def _read(self, path: str) -> Content:
-        """One file from the disk, once: its hash, and its pixels where the hash is new. Runs in a thread."""
-        try:
-            status = os.stat(path)
-            if not stat.S_ISREG(status.st_mode):
-                return Content(error="a folder, not a file" if stat.S_ISDIR(status.st_mode) else "not a regular file")
-            if status.st_size > LARGEST_FILE:
-                return Content(error=f"larger than {LARGEST_FILE >> 30} GiB")
-            data = Path(path).read_bytes()
-        except OSError as error:
-            return Content(error=_why(error))
-        sha256 = hashlib.sha256(data).hexdigest()
-        of_file = (status.st_size, status.st_mtime_ns, sha256)
-        if sha256 in self.store.entries:
-            return Content(*of_file)
-        try:
-            return Content(*of_file, *read_photograph(data, self.size, self.crop))
-        except UnreadablePhotograph as error:
-            return Content(*of_file, error=str(error))
-
-
-def _in_threads(work: Callable[[T], R], items: Sequence[T], num_threads: int) -> Iterator[R]:
-    """`work` of each item, in order; only a few results wait at any time: memory does not grow with the list."""
-    waiting: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(num_threads)
-    try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > 4 * num_threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _why(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        return (error.strerror or type(error).__name__).lower()
-    return "no such file"
+    def take(self, rows: Rows) -> Tensor:
+        """The photographs of these split rows on the device, uint8 [n, size, size, 3]."""
+        return self.send(self.read(rows))

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from semiretina.lookup import arguments, lookup
 from semiretina.models.aecl1 import SMALL_WIDTHS, aecl1
 from semiretina.models.aeres18 import aeres18
 from semiretina.models.network import Network
 from semiretina.models.plain import inceptionv3, resnet18
 from semiretina.models.timm_encoder import timm_autoencoder
-from semiretina.parts import arguments, lookup
 
 __all__ = ["MODELS", "Model", "Network", "build_network"]
 

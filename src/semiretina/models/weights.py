@@ -28,10 +28,10 @@ from torch import Tensor, nn
 
 from semiretina.errors import BadConfig, BadData, CannotWrite, MissingInput
 from semiretina.files import write_bytes
+from semiretina.lookup import lookup
 from semiretina.models.architectures import TIMM, make_encoder
 from semiretina.models.classifier import pool
 from semiretina.models.key_maps import KEY_MAPS, KeyMap
-from semiretina.parts import lookup
 
 TOLERANCE = 1e-3  # of reference outputs; those of a wrong architecture are off by more than 0.1
 

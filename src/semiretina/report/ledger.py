@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from semiretina.engine.ledger import Looks, looks
+from semiretina.judging.ledger import Looks, looks
 from semiretina.report.runs import Run
 
 

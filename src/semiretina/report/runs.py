@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from semiretina.data.split import By, Split, read_split
-from semiretina.engine.run_folder import RunFolder
 from semiretina.errors import BadData, MissingInput
 from semiretina.files import read_text
 from semiretina.records import summary
+from semiretina.run_folder import RunFolder
 
 SCHEMA = 1
 MISTAKES = "mistakes.json"  # as `engine.heatmaps` names it, which takes long to import

@@ -12,16 +12,16 @@ import torch
 from semiretina.batch import Batch, Photographs, Progress
 from semiretina.config import Config, Stage
 from semiretina.data.split import Split
-from semiretina.engine.distributed import find_place
-from semiretina.engine.optimizers import make_optimizer
-from semiretina.engine.plan import StagePlan, steps_of
-from semiretina.engine.train import make_method, sides
 from semiretina.methods import METHODS, Method
 from semiretina.models import build_network
 from semiretina.models.network import Network
 from semiretina.preparation import model_parameters, split_by
 from semiretina.records import Record
 from semiretina.tasks import Task, make_tasks
+from semiretina.training.loop import make_method, sides
+from semiretina.training.optimizers import make_optimizer
+from semiretina.training.ranks import find_place
+from semiretina.training.updates import StagePlan, steps_of
 
 STEPS = 3  # measured, after one that warms up; their median counts
 

@@ -22,19 +22,19 @@ import torch
 from semiretina.config import Config, load_config
 from semiretina.data.roles import given_test
 from semiretina.data.split import Split, list_sha256, read_split
-from semiretina.engine.answers import read_answers
-from semiretina.engine.distributed import find_place
-from semiretina.engine.evaluate import full_scores, write_predictions
-from semiretina.engine.heatmaps import INDEX, MISTAKES
-from semiretina.engine.ledger import note_look
-from semiretina.engine.run_folder import RunFolder, finite
 from semiretina.errors import BadConfig, BadData, Refused
 from semiretina.experiment import train
 from semiretina.files import read_text, sha256_of, write_text
+from semiretina.judging.heatmaps import INDEX, MISTAKES
+from semiretina.judging.inference import full_scores, write_predictions
+from semiretina.judging.ledger import note_look
+from semiretina.judging.predictions import read_answers
 from semiretina.methods import METHODS, Method
 from semiretina.preparation import check_config, check_unchanged
 from semiretina.progress import say
+from semiretina.run_folder import RunFolder, finite
 from semiretina.tasks import Task, keys_of, make_tasks
+from semiretina.training.ranks import find_place
 
 Floats = npt.NDArray[np.float32]
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from semiretina.config import Config, load_config
 from semiretina.data.split import Split
-from semiretina.engine.run_folder import FREE_KEYS
 from semiretina.errors import BadConfig
 from semiretina.files import read_text, sha256_of
 from semiretina.methods import METHODS
@@ -22,6 +21,7 @@ from semiretina.preparation import check_config, draw_split
 from semiretina.records import RARE_COLUMNS, summary
 from semiretina.report.paper.table1 import short_names
 from semiretina.report.runs import SCHEMA
+from semiretina.run_folder import FREE_KEYS
 from semiretina.toml_text import toml_value
 
 # A search selects on validation photographs: they must stay out of training, and the test set stays closed.

@@ -15,12 +15,12 @@ from typing import Any
 
 from filelock import FileLock
 
-from semiretina.engine.run_folder import RunFolder
 from semiretina.errors import Busy, NonFiniteLoss, UserError, writing
 from semiretina.experiment import train
 from semiretina.files import read_text, write_text
 from semiretina.progress import say
 from semiretina.report.paper.table1 import INDEX, Point, read_points
+from semiretina.run_folder import RunFolder
 from semiretina.studies.grid import GridPoint
 
 DIVERGED = "diverged.json"  # in the run folder of a point whose loss became infinite: a result too, without scores

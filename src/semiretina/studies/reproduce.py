@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from semiretina.data.sources import SOURCES, import_source
-from semiretina.engine.run_folder import RunFolder
 from semiretina.errors import BadConfig, MissingInput, NonFiniteLoss, Refused
 from semiretina.experiment import train
 from semiretina.files import read_text, write_text
-from semiretina.parts import lookup
+from semiretina.lookup import lookup
 from semiretina.progress import duration, say
 from semiretina.records import LESIONS, Record, read_manifest, write_manifest
 from semiretina.report.paper.cells import CELLS
 from semiretina.report.paper.page import write_paper_report
 from semiretina.report.paper.study import SCHEMA
 from semiretina.report.paper.table1 import INDEX, read_points
+from semiretina.run_folder import RunFolder
 from semiretina.studies.estimate import Clock
 from semiretina.studies.grid import read_grid
 from semiretina.studies.presets import PRESETS, Plan

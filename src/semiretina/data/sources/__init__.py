@@ -21,7 +21,7 @@ from semiretina.data.sources import (
 )
 from semiretina.data.sources.source import Source
 from semiretina.errors import BadData
-from semiretina.parts import arguments, lookup
+from semiretina.lookup import arguments, lookup
 from semiretina.records import Record, read_manifest, summary, write_manifest
 
 SOURCES: dict[str, Source] = {

@@ -1,1 +1,0 @@
-"""The engine: the training loop, evaluation, checkpoints and the grader."""

@@ -1,0 +1,1 @@
+"""Training: the loop, its epochs, checkpoints and optimisers."""
