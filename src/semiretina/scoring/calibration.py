@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from math import nan
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,21 +15,19 @@ from semiretina.scoring.weighted import BINS
 COLDEST, HOTTEST = 0.05, 20.0
 
 
-def fit_temperature(
-    logits: npt.ArrayLike, targets: npt.ArrayLike, kind: Literal["binary", "classes", "ordinal"]
-) -> float:
+def fit_temperature(logits: npt.ArrayLike, targets: npt.ArrayLike) -> float:
     """The temperature: divided by it, the logits make the targets likeliest (Guo et al., ICML 2017, section 4.2).
 
-    "binary" and "ordinal": a sigmoid for each logit, `targets` of the logits' shape, 0 or 1, NaN where unknown.
-    "classes": a softmax over `logits` [n, k], `targets` [n], negative where unknown. At least one must be known.
+    `targets` of the logits' shape are answers to a sigmoid for each logit: 0 or 1, NaN where unknown. `targets` [n] of
+    `logits` [n, k] are classes, of a softmax over the logits, negative where unknown. At least one must be known.
 
     One of the n answers counts as drawn at random: otherwise logits without an error would be sharpened without end. In
     1 / temperature the likelihood is then concave, with one maximum; it lies in [0.05, 20], and is 1 for logits that
     say nothing.
     """
     z, y = np.asarray(logits, np.float64), np.asarray(targets, np.float64)
-    if kind != "classes":
-        assert z.shape == y.shape, f"logits {z.shape} and targets {y.shape}"
+    assert y.shape in (z.shape, z.shape[:1]), f"logits {z.shape} and targets {y.shape}"
+    if z.shape == y.shape:
         z, y = np.stack([np.zeros(z.size), z.ravel()], axis=1), y.ravel()
     known = y >= 0
     z, y = z[known], y[known].astype(np.int64)
