@@ -8,8 +8,7 @@ import numpy.typing as npt
 from scipy.stats import chi2
 
 from semiretina.errors import Refused
-from semiretina.scoring.intervals import Estimate, Floats, Ints, group_numbers, share
-from semiretina.scoring.scores import Groups
+from semiretina.scoring.intervals import Estimate, Floats, Groups, Ints, group_numbers, share
 
 LEAST = 50  # of either class: with 50 positives a sensitivity of 87 % has an interval from 75 to 94 %
 
