@@ -53,7 +53,7 @@ def no_training(monkeypatch):
     def never(*_, **__):
         raise AssertionError("a point was trained")
 
-    monkeypatch.setattr(points_module, "train", never)
+    monkeypatch.setattr(points_module, "train_run", never)
 
 
 def index(out):
@@ -87,8 +87,10 @@ def test_every_point_is_trained_once_and_none_looks_at_the_test_set(config, make
     assert "AE then CL: 4 runs" in (out / "table1.html").read_text()
 
     trained = []
-    original = points_module.train
-    monkeypatch.setattr(points_module, "train", lambda config, run: trained.append(run) or original(config, run))
+    original = points_module.train_run
+    monkeypatch.setattr(
+        points_module, "train_run", lambda config, run, **named: trained.append(run) or original(config, run, **named)
+    )
     assert study.sweep(config, make_grid(), out) == text
     assert trained == []
     # A grown grid trains what it adds; a spelling of the same stage is the same experiment.
@@ -206,7 +208,7 @@ def test_a_point_that_diverges_is_a_result(config, make_grid, tmp_path, monkeypa
     assert "2 points: 1 done, 1 diverged" in text
     assert "1 run, 1 diverged and have no rank" in text
     assert "loss" in json.loads((out / index(out)[1]["key"] / "diverged.json").read_text())["reason"]
-    monkeypatch.setattr(points_module, "train", None)  # called, it would raise
+    monkeypatch.setattr(points_module, "train_run", None)  # called, it would raise
     (out / "points.jsonl").unlink()
     assert study.sweep(config, grid, out) == text
 

@@ -22,6 +22,7 @@ from semiretina.records import RARE_COLUMNS, summary
 from semiretina.report.paper.table1 import short_names
 from semiretina.report.runs import SCHEMA
 from semiretina.run_folder import FREE_KEYS
+from semiretina.studies.first_stages import FirstStages, beginnings, find_first_stages
 
 # A search selects on validation photographs: they must stay out of training, and the test set stays closed.
 SEARCH = ("open_test=false", "track_test=false", "refit=none")
@@ -35,6 +36,7 @@ class GridPoint:
     key: str
     parameters: Mapping[str, Any]  # dotted key -> value
     config: Config
+    first: FirstStages | None = None  # what it starts from
 
     def __str__(self) -> str:
         names = short_names(self.parameters)
@@ -47,40 +49,58 @@ def grid_points(config: Path, grid: Path, overrides: Sequence[str] = ()) -> list
     Configurations, parts, photographs and splits of all points are checked. Raises BadConfig that names every wrong
     key (and the nearest right one), empty list and wrong value, and what `train` raises before it begins.
     """
-    from sklearn.model_selection import ParameterGrid  # noqa: PLC0415  (slow to import)
-
     axes = read_grid(grid)
     _check_keys(config, grid, axes, overrides)
     resolved: list[tuple[dict[str, Any], Config]] = []
     defects: dict[str, None] = {}  # an ordered set: one wrong value is in many points
     checked: set[str] = set()
-    for parameters in ParameterGrid(axes):
-        ordered = {name: parameters[name] for name in axes}
+    for parameters in combinations(axes):
         try:
-            found = load_config(config, [*overrides, *ordered.items(), *SEARCH])
+            found = load_config(config, [*overrides, *parameters.items(), *SEARCH])
             if _parts(found) not in checked:
                 checked.add(_parts(found))
                 check_config(found, METHODS)
         except BadConfig as error:
             defects[str(error).removeprefix(f"{config}: ")] = None
             continue
-        resolved.append((ordered, found))
+        resolved.append((parameters, found))
     if defects:
         raise BadConfig(summary(f"{grid} with {config}", list(defects), "correct these and start again"))
     hashes: dict[str, str] = {}
-    points: dict[str, GridPoint] = {}
-    for parameters, found in resolved:
+    split_hashes: list[str] = []
+    for _, found in resolved:
         parts = _parts(found)
         if parts not in hashes:
             split = draw_split(found, METHODS)
             if not len(split.rows("val")):
                 raise BadConfig(f"{config}: data.val: a grid is searched on validation photographs, and there are none")
             hashes[parts] = split_hash(split)
-        point = GridPoint(point_key(found, hashes[parts]), parameters, found)
+        split_hashes.append(hashes[parts])
+    keys = [
+        [point_key(beginning, split_sha256) for beginning in beginnings(found)]
+        for (_, found), split_sha256 in zip(resolved, split_hashes, strict=True)
+    ]
+    firsts = find_first_stages(keys, [found for _, found in resolved])
+    points: dict[str, GridPoint] = {}
+    for (parameters, found), split_sha256, first in zip(resolved, split_hashes, firsts, strict=True):
+        point = GridPoint(point_key(found, split_sha256), parameters, found, first)
         if point.key in points:
             raise BadConfig(f"{grid}: '{points[point.key]}' and '{point}' are the same experiment; take one out")
         points[point.key] = point
     return list(points.values())
+
+
+def combinations(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every choice of one value from each axis, in the order of scikit-learn's ParameterGrid."""
+    from sklearn.model_selection import ParameterGrid  # noqa: PLC0415  (slow to import)
+
+    return [{key: values[key] for key in axes} for values in ParameterGrid(dict(axes))]
+
+
+def configs_of(config: Config, grid: Path) -> list[Config]:
+    """The configurations of a grid's points around a resolved one, unchecked."""
+    raw = config.model_dump(mode="json")
+    return [load_config(raw, [*parameters.items(), *SEARCH]) for parameters in combinations(read_grid(grid))]
 
 
 def read_grid(file: Path) -> dict[str, list[Any]]:

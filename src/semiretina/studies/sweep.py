@@ -14,6 +14,7 @@ from semiretina.errors import UserError
 from semiretina.progress import duration, say
 from semiretina.report.paper.table1 import INDEX, TRAININGS, Point, to_text, write_page
 from semiretina.studies.cluster import work_on_cluster
+from semiretina.studies.first_stages import all_of
 from semiretina.studies.grid import GridPoint, grid_points
 from semiretina.studies.points import finished, update_index, work
 from semiretina.studies.processes import work_in_processes
@@ -60,6 +61,9 @@ def train_points(
     own = points[first::step]
     waiting = [point for point in own if found[point.key].status == "open"]
     say(f"sweep: {len(own)} points, {len(own) - len(waiting)} of them finished before: {out}")
+    if beginning := [point.first for point in waiting if point.first]:
+        count = len({stages.key for first in beginning for stages in all_of(first)})
+        say(f"sweep: first stages that points have in common, each trained once: {count}, for {len(beginning)} points")
     if waiting:
         ways = _ways(waiting, out, workers, cluster)
         # Left by an exception, too, it ends its workers.
