@@ -112,7 +112,7 @@ def test_each_first_stage_is_trained_once_and_each_point_equals_one_trained_whol
     train_points(points, tmp_path / "out")
     # Two autoencoders of two epochs; four classifiers of two; eight last stages of one. Whole they would be 8 x 5.
     assert sorted(trained) == sorted([(0, 0), (0, 1)] * 2 + [(1, 0), (1, 1)] * 4 + [(2, 0)] * 8)
-    assert "each trained once: 6, for 8 points" in capsys.readouterr().err
+    assert "8 points begin alike: 6 trainings of first stages" in capsys.readouterr().err
     check_equals_whole(points[::3], tmp_path / "out", tmp_path / "whole")
     # A grown grid starts from the same ones.
     grown = make_points(AXES | {"stages.2.optimizer.lr": [0.01, 0.05, 0.1]})

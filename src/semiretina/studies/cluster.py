@@ -1,7 +1,7 @@
 """A sweep on a Ray cluster: a task for each point.
 
 Ray runs a task at least once: it starts it anew when its worker or node died, even where the first still computes
-unseen. That is safe here, because a point is a run folder of its own name that one process at a time can claim. So all
+unseen. That is safe here, because each point has a run folder, which one process at a time can claim. So all
 nodes must share the folder, which is checked before anything is trained.
 """
 

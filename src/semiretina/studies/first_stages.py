@@ -43,12 +43,12 @@ def find_first_stages(keys: Sequence[Sequence[str]], configs: Sequence[Config]) 
 
     `keys` names the `beginnings` of each: equal keys are equal trainings.
     """
-    having = Counter(key for own in keys for key in own)
+    having = Counter(key for of_one in keys for key in of_one)
     chains: list[FirstStages | None] = []
-    for own, config in zip(keys, configs, strict=True):
+    for of_one, config in zip(keys, configs, strict=True):
         chain = None
-        longer = [*(having[key] for key in own[1:]), 1][: len(own)]
-        for key, beginning, having_more in zip(own, beginnings(config), longer, strict=True):
+        longer = [*(having[key] for key in of_one[1:]), 1][: len(of_one)]
+        for key, beginning, having_more in zip(of_one, beginnings(config), longer, strict=True):
             # Where all that have these stages have the next one too, they part later.
             if having[key] > having_more:
                 chain = FirstStages(key, beginning, chain)

@@ -1,4 +1,4 @@
-"""The folder of a sweep: a run folder for each point, and `points.jsonl`, which tells of all of them.
+"""The folder of a sweep: a run folder for each point, and `points.jsonl`, with a line for each of them.
 
 A point is trained by whoever claims its run folder; a claim ends with its process, however that ends. So any number of
 processes and machines may work in one folder: what is finished is skipped, what is claimed is left to the other, and
@@ -146,7 +146,7 @@ def update_index(points: Sequence[GridPoint], out: Path) -> list[Point]:
 
 
 def read_point(point: GridPoint, out: Path) -> Point:
-    """A point as its run folder tells it; the scores are those of the first task."""
+    """A point as it stands in its run folder; the scores are those of the first task."""
     run = RunFolder(out / point.key)
     if (run.path / DIVERGED).exists():
         return Point(point.key, point.parameters, "diverged", seconds=_seconds(run))
@@ -155,8 +155,8 @@ def read_point(point: GridPoint, out: Path) -> Point:
     scores = run.read_result()["val"]
     task = point.config.tasks[0]
     # A task of several outputs, such as the lesions, has scores for each of them.
-    own: dict[str, Any] = scores.get(task) or next((s for n, s in scores.items() if n.startswith(f"{task}.")), {})
-    accuracy, auroc = ((own.get(name) or {}).get("value") for name in ("accuracy", "auroc"))
+    shown: dict[str, Any] = scores.get(task) or next((s for n, s in scores.items() if n.startswith(f"{task}.")), {})
+    accuracy, auroc = ((shown.get(name) or {}).get("value") for name in ("accuracy", "auroc"))
     return Point(point.key, point.parameters, "done", accuracy, auroc, _seconds(run))
 
 

@@ -25,7 +25,7 @@ from semiretina.report.paper.study import SCHEMA
 from semiretina.report.paper.table1 import INDEX, read_points
 from semiretina.run_folder import RunFolder
 from semiretina.studies.estimate import Clock
-from semiretina.studies.grid import configs_of
+from semiretina.studies.grid import configs_of, grid_points
 from semiretina.studies.presets import PRESETS, Plan
 from semiretina.studies.sweep import sweep
 
@@ -92,7 +92,7 @@ def reproduce(
             say(f"reproduce: grid search around {name}")
             base = out / "grids" / f"{name}.toml"
             write_text(base, dump_toml(plan.config(name, 0, grid=True)))
-            say(sweep(base, plan.grid, out / "grids" / name))
+            say(sweep(grid_points(base, plan.grid), out / "grids" / name))
     return f"report: {write_paper_report(out, share)}"
 
 
