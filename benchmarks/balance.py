@@ -3,10 +3,10 @@
     python benchmarks/balance.py [--seeds 1] [--rho 1.0]
 
 Trains small autoencoders on drawn photographs (64 px) with `balanced`, by SGD and Adam at the paper's rates (section
-5.2) and at faster ones, for a short and a long stage, and reads both norms of every labelled step from the log. For each
-window of 20 labelled steps after the first tenth of the stage: the mean of ||mu g_ae|| over the mean of ||g_cl||,
+5.2) and at faster ones, for a short and a long stage, and reads both norms of every labelled step from the log. For
+each window of 20 labelled steps after the first tenth of the stage: the mean of ||mu g_ae|| over the mean of ||g_cl||,
 divided by rho, which should be 1. Windows whose ||g_cl|| is below a thousandth of that of the first 20 steps do not
-count. Goal: 95 % of them lie within [0.5, 2]. "Learned by heart": 16 labels, no augmentation, so that ||g_cl|| vanishes.
+count. Goal: 95 % of them lie within [0.5, 2]. "Learned by heart": 16 labels, no augmentation, so ||g_cl|| vanishes.
 """
 
 import argparse

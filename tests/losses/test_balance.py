@@ -53,7 +53,7 @@ def mus(steps, rho=1.0):
 
 
 def test_balanced_by_hand():
-    """Means of ||g_ae||: 0.3 * 2 = 0.6, then 0.7 * 0.6 + 0.3 * 1 = 0.72; of ||g_cl||: 1.8, then 1.26 + 0.3 * 3 = 2.16."""
+    """Means of |g_ae|: 0.3 * 2 = 0.6, then 0.7 * 0.6 + 0.3 * 1 = 0.72; of ||g_cl||: 1.8, then 1.26 + 0.3 * 3 = 2.16."""
     assert mus([(2.0, 6.0), (1.0, 3.0)], rho=0.5) == [pytest.approx(1.5), pytest.approx(0.5 * 2.16 / 0.72)]
     assert balanced(0.6, 1.0, 2.0) == pytest.approx(0.72)
 

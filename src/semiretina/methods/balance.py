@@ -125,7 +125,7 @@ class Balanced(Balance):
             return
         if not first["ae"]:
             self._set(self.first, norms)
-            first = norms
+            first = dict(norms)
         means = {term: balanced(mean, norms[term], first[term]) for term, mean in self._get(self.means).items()}
         self._set(self.means, means)
         self._set(self.weights, {"ae": self.rho * means["cl"] / means["ae"]})
