@@ -160,7 +160,9 @@ def test_alternate_steps_agree_over_processes_and_share_the_photographs(two):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["frozen", "absent", "paired"])
 def test_two_processes_equal_one_at_the_same_batch(two, name, tmp_path):
-    """Also where one of them lacks a label, or steps have two sides and are added up. Compared without batch statistics (batch norm frozen, no decoder), where the mean over both shards is the mean
+    """Also where one of them lacks a label, or steps have two sides and are added up.
+
+    Compared without batch statistics (batch norm frozen, no decoder), where the mean over both shards is the mean
     over the batch: the trained weights agree up to rounding. The last batch of an epoch is smaller (four)."""
     semiretina.train(two[1][name], tmp_path, methods={"paired": Paired})
     one, both = load_file(tmp_path / "grader.safetensors"), load_file(two[0] / name / "grader.safetensors")
