@@ -9,13 +9,12 @@ the same weights.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, distributed, nn
 
 from semiretina.errors import BadConfig
-from semiretina.lookup import arguments, lookup
 
 MEMORY = 0.7  # of the rule "norm_ratio": how much of the running means of both norms stays at each update
 LEAST = 1e-4  # of its first value: what a norm counts at least, once it has all but vanished
@@ -233,13 +232,6 @@ class GradNorm(Balance):
 
 # name -> the rule that moves the weights
 BALANCES: Mapping[str, type[Balance]] = {"norm_ratio": NormRatio, "gradnorm": GradNorm, "eq4": Equation4}
-
-
-def make_balance(settings: Mapping[str, Any], lambdas: Mapping[str, float]) -> Balance:
-    """The rule that the settings name, with their parameters. Raises BadConfig."""
-    kind = lookup(BALANCES, settings.get("name"), "method.balance")
-    given = {name: value for name, value in settings.items() if name != "name"}
-    return kind(lambdas, **arguments(kind.__init__, given, "method.balance", skip=("lambdas",)))
 
 
 def _above(name: str, value: float, *, zero: bool = False) -> float:

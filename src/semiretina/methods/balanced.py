@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from semiretina.batch import Batch, Progress
 from semiretina.errors import BadConfig
+from semiretina.lookup import arguments, lookup
 from semiretina.losses.reconstruction import Reduction
-from semiretina.methods.balance import make_balance
+from semiretina.methods.balance import BALANCES, Balance
 from semiretina.methods.combined import Combined, finite_norms
 from semiretina.methods.method import by_task, gradients, norm_of, weighted_sum
 from semiretina.models.network import Network
@@ -75,6 +76,13 @@ class Balanced(Combined):
     def after_step(self, progress: Progress) -> None:
         """Moves the weights by what this update's steps saw."""
         self.balance.move()
+
+
+def make_balance(settings: Mapping[str, Any], lambdas: Mapping[str, float]) -> Balance:
+    """The rule that the settings name, with their parameters. Raises BadConfig."""
+    kind = lookup(BALANCES, settings.get("name"), "method.balance")
+    given = {name: value for name, value in settings.items() if name != "name"}
+    return kind(lambdas, **arguments(kind.__init__, given, "method.balance", skip=("lambdas",)))
 
 
 def _plus(left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> list[Tensor | None]:

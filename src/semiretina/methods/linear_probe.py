@@ -75,9 +75,9 @@ def _of_all_processes(values: Tensor) -> Tensor:
     distributed.all_gather(counts, torch.tensor([len(values)], device=values.device))
     longest = max(int(count) for count in counts)
     padded = torch.cat([values, values.new_zeros((longest - len(values), *values.shape[1:]))])
-    parts = [torch.empty_like(padded) for _ in counts]
-    distributed.all_gather(parts, padded)
-    return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
+    gathered = [torch.empty_like(padded) for _ in counts]
+    distributed.all_gather(gathered, padded)
+    return torch.cat([shard[: int(count)] for shard, count in zip(gathered, counts, strict=True)])
 
 
 def fit_head(features: Floats, targets: Floats, outputs: int, C: float) -> tuple[Floats, Floats]:

@@ -101,8 +101,8 @@ def gradients(loss: Tensor, parameters: Sequence[nn.Parameter], loss_scale: floa
     """
     # A backward pass runs in the precisions of its forward pass; torch advises against autocast around it.
     with torch.autocast(loss.device.type, enabled=False):
-        found = torch.autograd.grad(loss * loss_scale, parameters, retain_graph=True, allow_unused=True)
-    return [None if gradient is None else gradient.float() / loss_scale for gradient in found]
+        scaled = torch.autograd.grad(loss * loss_scale, parameters, retain_graph=True, allow_unused=True)
+    return [None if gradient is None else gradient.float() / loss_scale for gradient in scaled]
 
 
 def norm_of(gradients: Sequence[Tensor | None]) -> Tensor:
