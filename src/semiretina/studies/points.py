@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from semiretina.errors import Busy, NonFiniteLoss, UserError, writing
 from semiretina.experiment import train
-from semiretina.files import read_text, write_text
+from semiretina.files import read_text, write_json, write_text
 from semiretina.progress import say
 from semiretina.report.paper.table1 import INDEX, Point, read_points
 from semiretina.run_folder import RunFolder
@@ -47,7 +47,7 @@ def train_point(point: GridPoint, out: Path) -> None:
     except Busy:
         raise
     except NonFiniteLoss as error:
-        run.write_json(run.path / DIVERGED, {"reason": str(error)})
+        write_json(run.path / DIVERGED, {"reason": str(error)})
         say(f"sweep: {point}: diverged: {error}")
         return
     except UserError as error:
