@@ -11,10 +11,10 @@ from scipy.special import expit
 from semiretina.records import Record
 from semiretina.scoring import thresholds
 from semiretina.scoring.calibration import fit_temperature
-from semiretina.scoring.intervals import Ints
+from semiretina.scoring.intervals import Groups, Ints
 from semiretina.scoring.levels import binary_level, binary_part
 from semiretina.scoring.quick import mean_of_defined, quick_auroc, quick_share
-from semiretina.scoring.scores import Groups, Scores, binary_scores
+from semiretina.scoring.scores import Scores, binary_scores
 from semiretina.tasks.task import Doubles, Floats, Targets, Task
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from scipy.special import softmax
 
 from semiretina.records import Record
 from semiretina.scoring.calibration import fit_temperature
-from semiretina.scoring.intervals import Ints
+from semiretina.scoring.intervals import Groups, Ints
 from semiretina.scoring.levels import class_level, class_part
 from semiretina.scoring.quick import mean_of_defined, quick_auroc, quick_share
-from semiretina.scoring.scores import Groups, Scores, class_scores
+from semiretina.scoring.scores import Scores, class_scores
 from semiretina.scoring.thresholds import LEAST as LEAST_LABELS
 from semiretina.tasks.binary import LEAST
 from semiretina.tasks.task import Doubles, Floats, Targets, Task

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from semiretina.records import Record
-from semiretina.scoring.intervals import Ints
-from semiretina.scoring.scores import Groups, Scores
+from semiretina.scoring.intervals import Groups, Ints
+from semiretina.scoring.scores import Scores
 
 if TYPE_CHECKING:
     from torch import Tensor
