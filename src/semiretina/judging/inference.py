@@ -156,9 +156,7 @@ def full_scores(
                 kinds = {output: place for place, output in enumerate(task.outputs)}
             known = labels[: len(records)]
             labeled = [record for record, label in zip(records, known, strict=True) if label >= 0]
-            area = found["auroc"]
-            assert isinstance(area, Estimate)
-            told = caution(known, tested.patients[: len(records)], area.value, kinds)
+            told = caution(known, tested.patients[: len(records)], found, kinds)
             scores[key] = _as_json(found) | {"caution": [*told, *untested(labeled, trained), *lacking]}
             if derived:
                 scores[key]["derived"] = derived[task.outputs[number]]
