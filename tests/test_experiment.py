@@ -16,7 +16,7 @@ from semiretina.batch import Batch, Progress
 from semiretina.config import load_config
 from semiretina.data.split import read_split
 from semiretina.errors import BadConfig, BadData, NonFiniteLoss, Refused
-from semiretina.judging.evaluate import rescore
+from semiretina.judging.evaluate import evaluate
 from semiretina.methods import METHODS
 from semiretina.methods.method import Method, side
 from semiretina.tasks import make_tasks
@@ -162,7 +162,7 @@ def test_the_best_epoch_on_validation_is_handed_over(shown, selected, make_confi
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["selected_epoch"] == selected
     assert result["labeled_updates"] == selected * len(epochs(tmp_path)[0]["losses"])
-    handed = semiretina.load_grader(tmp_path).network.state_dict()
+    handed = semiretina.load(tmp_path).network.state_dict()
     assert all(torch.equal(handed[name], kept[name]) for name in kept)
 
 
@@ -209,8 +209,8 @@ def test_refit_trains_anew_on_train_and_val_for_the_selected_epochs(make_config,
     # They were trained on: no score of them is handed out as one, and evaluating them says so.
     assert result["val"] == {}
     assert not (tmp_path / "predictions-val.csv").exists()
-    assert rescore(tmp_path, "val")["seen"] == len(split.rows("val"))
-    assert rescore(tmp_path, "test")["seen"] == 0
+    assert evaluate(tmp_path, "val")["seen"] == len(split.rows("val"))
+    assert evaluate(tmp_path, "test")["seen"] == 0
 
 
 def test_the_papers_protocol_tracks_the_test_set_and_selects_nothing_by_it(make_config, make_stage, tmp_path):

@@ -5,6 +5,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,20 @@ import PIL
 import torch
 from torch import Tensor
 
-from semiretina import __version__
+from semiretina import __version__, checkpoint
 from semiretina.config import Config, load_config
 from semiretina.data.pixels import Pixels
 from semiretina.data.split import Split, read_split
 from semiretina.draws import generator, seed_of
+from semiretina.files import write_json
 from semiretina.judging.grader import Grader
-from semiretina.judging.heatmaps import write_mistakes
-from semiretina.judging.inference import full_scores, infer_rows, write_predictions
-from semiretina.judging.ledger import Kind, note_look
-from semiretina.judging.operating_point import Known, fix_on_val, known_answers, uncertainty
+from semiretina.judging.inference import infer_rows
+from semiretina.judging.ledger import TestList, note_look
+from semiretina.judging.mistakes import write_mistakes
+from semiretina.judging.operating_point import HeldOut, OperatingPoints, fix_points, known_answers
 from semiretina.judging.out_of_fold import fix_on_folds
 from semiretina.judging.samples import write_samples
-from semiretina.judging.test_set import patients_of
+from semiretina.judging.test_set import TestSet
 from semiretina.methods import METHODS, Method
 from semiretina.models import build_network
 from semiretina.models.network import Network
@@ -104,14 +106,16 @@ def _train(
     phase = Phase("train", config.stages, config, methods, tasks, split, pixels, targets, run, place, select)
 
     start = find_start(run)
-    if first and not start:
+    begins = start is None
+    if first and begins:
         start = start_after(RunFolder(first), run, place)
     position, tensors = start or (Position("train"), {})
     if place.first:
         run.cut_log(position.log_size)
-        run.write_json(run.environment, environment(place))
-        if config.track_test:
-            note_test(phase, "tracked", config.threshold)
+        write_json(run.environment, environment(place))
+        if config.track_test and begins:
+            thresholds = {key: config.threshold for task in tasks.values() for key in task.threshold_keys}
+            note_look(run.path, "tracked", test_list(config, split), thresholds)
     network = _network(config, tasks, place)
     if position.phase == "train":
         network = train_phase(phase, network, position, tensors)
@@ -179,63 +183,68 @@ def _network(config: Config, tasks: Mapping[str, Task], place: Place) -> Network
 
 def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any]:
     """Hands over the grader, then looks at the test set once."""
-    config, run, split, tasks = phase.config, phase.run, phase.split, phase.tasks
+    config, run = phase.config, phase.run
     network.eval()
-    points: dict[str, dict[str, Any]] = {}
-    fixed_on: dict[str, Known] = {}
-    if config.operating:
-        points, fixed_on = fix_on_folds(phase) if config.operating.folds else fix_on_val(phase, network)
+    fixed = _fix_points(phase, network)
     grader = Grader(
         network,
-        tasks,
+        phase.tasks,
         config.data.size,
         config.data.crop,
         config.threshold,
         phase.place.device,
-        temperatures={key: point["temperature"] for key, point in points.items()},
-        own_thresholds={key: point["threshold"] for key, point in points.items() if "threshold" in point},
+        temperatures=fixed.temperatures,
+        own_thresholds=fixed.thresholds,
     )
     grader.save(run.grader)
-    scores: dict[str, Any] = {}
     # After a refit the validation photographs were trained on, and their scores would say nothing.
-    looked_at = [phase.last_role] if config.refit == "train+val" else ["val", phase.last_role]
-    for role in dict.fromkeys(looked_at):
-        rows = split.rows(role)
-        if not len(rows):
-            continue
-        logits = infer_rows(network, phase.pixels, rows, config.engine.eval_batch)
-        values = {name: grader.probabilities(name, logits[name]) for name in tasks}
-        truth = phase.truth(rows)
-        # Every epoch's look was noted as one; that after the last shows nothing else, or else other thresholds.
-        if role == "test" and not (config.track_test and {*grader.thresholds.values()} <= {config.threshold}):
-            note_test(phase, "train", grader.thresholds)
-        write_predictions(run.predictions(role), split, rows, tasks, values, truth)
-        records, groups = [split.records[row] for row in rows], [split.groups[row] for row in rows]
-        scores[role] = full_scores(
-            tasks,
-            values,
-            truth,
-            records,
-            groups,
-            grader.thresholds,
-            ungradable=[(split.records[row], split.groups[row]) for row in split.ungradable(role)],
-            trained=[split.records[row] for row in split.rows("train")],
-            prevalence=config.prevalence,
-        )
-        if role == "test":
-            write_mistakes(run.samples, split, role, phase.pixels, network, tasks, values, truth, grader.thresholds)
-        if role == "test" and points:
-            test = known_answers(tasks, values, truth, patients_of(records, groups))
-            for key, found in uncertainty(grader.thresholds, fixed_on, test).items():
-                scores[role][key] |= found
-                scores[role][key]["caution"] += points[key].get("caution", [])
-    if not (run.samples / "samples.json").exists():
-        write_samples(
-            run.samples, split, phase.last_role, phase.pixels, network, config.engine.eval_batch, decode=False
-        )
+    roles = [phase.last_role] if config.refit == "train+val" else ["val", phase.last_role]
+    scores = {role: _judge(phase, grader, role, fixed) for role in dict.fromkeys(roles) if len(phase.split.rows(role))}
+    if not run.sample_list.exists():
+        write_samples(run.sample_list, phase.split, phase.last_role, phase.pixels)
+    write_json(run.result, _result(phase, position, scores, fixed))
+    return run.read_result()
+
+
+def _fix_points(phase: Phase, network: Network) -> OperatingPoints:
+    """What `operating` fixes, on the answers of a cross-validation or to the validation photographs."""
+    config, split = phase.config, phase.split
+    if not config.operating:
+        return OperatingPoints()
+    if config.operating.folds:
+        return fix_on_folds(config, phase.run, phase.tasks)
+    source = "val"
+    if config.refit == "train+val":
+        # The refit trained on these photographs: it is the answers of the network selected before it that count.
+        network, source = deepcopy(network), "val, by the network selected before the refit"
+        network.load_state_dict(checkpoint.load(phase.run.checkpoints / "best")[0])
+    val = TestSet.of_role(split, "val", phase.tasks)
+    logits = infer_rows(network.eval(), phase.pixels, split.rows("val"), config.engine.eval_batch)
+    return fix_points(config, HeldOut(phase.tasks, logits, val.targets, val.patients, source))
+
+
+def _judge(phase: Phase, grader: Grader, role: str, fixed: OperatingPoints) -> dict[str, Any]:
+    """The answers to a role's photographs, as a table, and their scores; of the test set also the worst mistakes."""
+    config, run, rows = phase.config, phase.run, phase.split.rows(role)
+    test = TestSet.of_role(phase.split, role, phase.tasks)
+    values = grader.probabilities(infer_rows(grader.network, phase.pixels, rows, config.engine.eval_batch))
+    # Every epoch's look was noted as one; that after the last shows nothing else, or else other thresholds.
+    if role == "test" and not (config.track_test and {*grader.thresholds.values()} <= {config.threshold}):
+        note_look(run.path, "train", test_list(config, phase.split), grader.thresholds)
+    test.predictions(values).write(run.predictions(role))
+    scores = test.score(values, grader.thresholds, config.prevalence)
+    if role == "test":
+        write_mistakes(run.mistakes, test, values, grader, phase.pixels, rows)
+        fixed.add_to(scores, known_answers(phase.tasks, values, test.targets, test.patients))
+    return scores
+
+
+def _result(phase: Phase, position: Position, scores: Mapping[str, Any], fixed: OperatingPoints) -> dict[str, Any]:
+    """What `result.json` holds."""
+    config, split = phase.config, phase.split
     result = {
         "schema": 1,
-        "name": run.path.name,
+        "name": phase.run.path.name,
         "seed": config.seed,
         "split_sha256": split.test_sha256,
         "trained_on": "train+val" if config.refit == "train+val" else "train",
@@ -246,31 +255,21 @@ def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any
         "test": scores.get("test", {}),
         "val": scores.get("val", {}),
     }
-    if points:
-        result["operating"] = points
+    if fixed.points:
+        result["operating"] = fixed.points
     if position.reconstruction:
         result["reconstruction"] = position.reconstruction
     if position.tracked:
-        result["paper_protocol"] = {name: paper_protocol([row[name] for row in position.tracked]) for name in tasks}
-    run.write_json(run.result, result)
-    return run.read_result()
+        result["paper_protocol"] = {
+            name: paper_protocol([row[name] for row in position.tracked]) for name in phase.tasks
+        }
+    return result
 
 
-def note_test(phase: Phase, kind: Kind, thresholds: float | Mapping[str, float]) -> None:
-    """Writes a look at the test set into the ledger beside the manifest."""
-    config, split = phase.config, phase.split
-    if not isinstance(thresholds, Mapping):
-        keys = [key for task in phase.tasks.values() for key in task.threshold_keys]
-        thresholds = dict.fromkeys(keys, thresholds)
-    note_look(
-        Path(config.data.manifest),
-        kind,
-        phase.run.path,
-        sha256=split.test_sha256,
-        photographs=len(split.rows("test")),
-        thresholds=thresholds,
-        fold=config.data.fold,
-    )
+def test_list(config: Config, split: Split) -> TestList:
+    """The test photographs, as the ledger knows them."""
+    manifest, photographs = Path(config.data.manifest), len(split.rows("test"))
+    return TestList(manifest, split.test_sha256, photographs, fold=config.data.fold)
 
 
 def paper_protocol(accuracies: Sequence[float]) -> dict[str, float]:

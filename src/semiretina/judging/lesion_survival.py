@@ -1,6 +1,5 @@
 """Which lesions survive the decoder, on the photographs of a split that come with masks of them."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from math import nan
@@ -17,11 +16,10 @@ from semiretina.data.pixels import Pixels, Rows
 from semiretina.data.split import Split
 from semiretina.data.views import to_float
 from semiretina.errors import summary
-from semiretina.files import write_text
+from semiretina.files import write_json
 from semiretina.models.network import Network
 from semiretina.progress import say
 from semiretina.records import LESIONS, Record
-from semiretina.run_folder import finite
 from semiretina.scoring.intervals import Estimate
 from semiretina.scoring.lesion_survival import Lesion, lesion_survival, survival_table
 
@@ -38,7 +36,7 @@ def write_survival(file: Path, split: Split, role: str, pixels: Pixels, network:
     rows = np.array([row for row in split.rows(role) if has_masks(split.records[row])], np.int64)
     if len(rows):
         content = {"role": role, **survival(split, rows, pixels, network, batch)}
-        write_text(file, json.dumps(finite(content), indent=1) + "\n")
+        write_json(file, content)
 
 
 def survival(split: Split, rows: Rows, pixels: Pixels, network: Network, batch: int) -> dict[str, Any]:
