@@ -9,8 +9,8 @@ import pytest
 from semiretina.config import Config
 from semiretina.data.roles import make_split
 from semiretina.data.shared import held_back, shared_patients, shared_pictures
+from semiretina.data.simulator.lookalike import write_lookalike
 from semiretina.data.sources import import_source, merge
-from semiretina.data.sources.messidor_lookalike import write_lookalike
 from semiretina.data.split import Split, read_split, torn_groups
 from semiretina.files import sha256_of
 from semiretina.methods import METHODS

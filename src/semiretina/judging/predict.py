@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from semiretina.data.image import UnreadablePhotograph
-from semiretina.data.sources.layout import SUFFIXES, photographs_in
+from semiretina.data.image import SUFFIXES, UnreadablePhotograph, photographs_in
 from semiretina.errors import MissingInput, Refused, writing
 from semiretina.judging.grader import Grader
 from semiretina.progress import progress, say

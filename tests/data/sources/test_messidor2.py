@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from semiretina.data.roles import make_split
-from semiretina.data.sources import messidor2
+from semiretina.data.sources.messidor import messidor2
 from semiretina.errors import BadData, MissingInput
 from semiretina.records import Record
 from semiretina.tasks import make_tasks

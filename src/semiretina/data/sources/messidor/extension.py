@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from semiretina.data.sources import messidor_facts as facts
-from semiretina.data.sources.messidor2 import EXTENSION_NAME
-from semiretina.data.sources.messidor2_files import Adjudicated, find_photographs, read_labels, with_eyes
-from semiretina.data.sources.messidor_files import key
+from semiretina.data import messidor_facts as facts
+from semiretina.data.sources.messidor.exams import Adjudicated, find_photographs, read_labels, with_eyes
+from semiretina.data.sources.messidor.messidor2 import EXTENSION_NAME
+from semiretina.data.sources.messidor.published import key
 from semiretina.data.sources.source import Source
 from semiretina.errors import BadData, MissingInput, summary
 from semiretina.progress import say

@@ -18,13 +18,15 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from semiretina.data.sources import fundus, import_source, messidor, messidor_extension, messidor_lookalike
-from semiretina.data.sources import messidor_facts as facts
-from semiretina.data.sources.lesions import Lesions
-from semiretina.data.sources.lookalike_exams import LEAST, messidor_grade, pictures, plan, plan_extension
-from semiretina.data.sources.messidor_lookalike import write_lookalike
-from semiretina.data.sources.retina import anatomy
-from semiretina.data.sources.synthetic import drawings
+from semiretina.data import messidor_facts as facts
+from semiretina.data.simulator import fundus, lookalike
+from semiretina.data.simulator.anatomy import anatomy
+from semiretina.data.simulator.drawings import drawings
+from semiretina.data.simulator.lesions import Lesions
+from semiretina.data.simulator.lookalike import write_lookalike
+from semiretina.data.simulator.lookalike_exams import LEAST, messidor_grade, pictures, plan, plan_extension
+from semiretina.data.sources import import_source, messidor
+from semiretina.data.sources.messidor import extension
 from semiretina.errors import BadConfig, CannotWrite, Refused
 from semiretina.records import read_manifest
 
@@ -140,7 +142,7 @@ def test_files_hold_the_pictures_of_their_names(root, drawn):
     for number, (name, picture) in enumerate(sorted(drawn.items())):
         if number % 9 == 0:
             (file,) = (root / "messidor").glob(f"*/{name}.tif")
-            image, _ = fundus.draw(0, picture.patient, picture.eye, picture.icdr, picture.site, SIZE, "easy")
+            image, _ = fundus.draw((0, picture.patient, picture.eye), picture.icdr, picture.site, SIZE, "easy")
             assert np.array_equal(np.asarray(Image.open(file)), image)
 
 
@@ -200,7 +202,7 @@ def test_the_importers_by_themselves_find_the_pairing_file(root):
     kept = messidor.records(root / "messidor", errata=False)
     assert len(kept) == PHOTOGRAPHS
     assert any(record.patient for record in kept)
-    assert all(record.patient for record in messidor_extension.records(root / "messidor_extension"))
+    assert all(record.patient for record in extension.records(root / "messidor_extension"))
 
 
 def test_the_whole_set_has_messidors_numbers(full):
@@ -302,7 +304,7 @@ def count_draws(monkeypatch, stop=0):
             raise KeyboardInterrupt
         return draw(*arguments)
 
-    monkeypatch.setattr(messidor_lookalike.fundus, "draw", counted)
+    monkeypatch.setattr(lookalike.fundus, "draw", counted)
     return calls
 
 

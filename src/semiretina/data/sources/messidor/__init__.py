@@ -20,12 +20,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from semiretina.data.sources import messidor_facts as facts
-from semiretina.data.sources import messidor_files
-from semiretina.data.sources.messidor2_files import with_eyes
-from semiretina.data.sources.messidor_files import Graded, counted
+from semiretina.data import messidor_facts as facts
+from semiretina.data.same_pictures.thumbnails import find_same_pictures
+from semiretina.data.sources.messidor import published
+from semiretina.data.sources.messidor.exams import with_eyes
+from semiretina.data.sources.messidor.published import Graded, counted
 from semiretina.data.sources.source import Source
-from semiretina.data.sources.twins import find_same_pictures
 from semiretina.errors import BadData, summary
 from semiretina.grouping import joined_groups
 from semiretina.progress import say
@@ -42,7 +42,7 @@ def records(root: Path, *, errata: bool = True, pairs: str = "") -> list[Record]
     Raises MissingInput and BadData that name every missing file, every photograph without a row and every wrong cell.
     """
     root = Path(os.path.abspath(root))
-    found = _corrected(messidor_files.read(root), errata)
+    found = _corrected(published.read(root), errata)
     cost = f"fellow eyes ({facts.SHARED_EXAMS} pairs in the whole set) may be separated by a split"
     found = with_eyes(found, root, pairs, "messidor", cost)
     found = _without_duplicates(found, errata)
@@ -94,23 +94,23 @@ def _corrected(rows: Sequence[Graded], errata: bool) -> list[Record]:
 def _without_duplicates(found: Sequence[Record], errata: bool) -> list[Record]:
     """The records without the published duplicates that are the same picture; same pictures that stay are tied."""
     result = list(found)
-    names = [messidor_files.key(record.path.name) for record in found]
+    names = [published.key(record.path.name) for record in found]
     same = {(pair.first, pair.second) for pair in find_same_pictures([record.path for record in found])}
-    published, unlike = _published(found, names, same)
+    duplicates, unlike = _published(found, names, same)
     for i, j in unlike:
         for one, other in ((i, j), (j, i)):
             note = f"a duplicate of {names[other]} by the errata, but the pictures differ"
             result[one] = replace(result[one], provenance=f"{result[one].provenance}; {note}")
-    dropped = published if errata else {}
+    dropped = duplicates if errata else {}
     for i, j in dropped.items():
         result = _one_patient(result, i, j)
         result[j] = replace(result[j], provenance=f"{result[j].provenance}; its duplicate {names[i]} dropped")
-    if published:
+    if duplicates:
         what = "dropped, the second of each pair stays" if errata else "kept, never separated by a split"
-        told = ", ".join(f"{names[i]} = {names[j]}" for i, j in published.items())
-        say(f"messidor: {len(published)} duplicates by the errata, the same by their pictures, {what}: {told}")
-    further = same - {(min(pair), max(pair)) for pair in published.items()}
-    edges = {(dropped.get(i, i), dropped.get(j, j)) for i, j in same | set(published.items())}
+        told = ", ".join(f"{names[i]} = {names[j]}" for i, j in duplicates.items())
+        say(f"messidor: {len(duplicates)} duplicates by the errata, the same by their pictures, {what}: {told}")
+    further = same - {(min(pair), max(pair)) for pair in duplicates.items()}
+    edges = {(dropped.get(i, i), dropped.get(j, j)) for i, j in same | set(duplicates.items())}
     for group in joined_groups(sorted((i, j) for i, j in edges if i != j)):
         for i in group:
             result[i] = replace(result[i], exam=f"same-picture-{names[group[0]]}")
@@ -125,7 +125,7 @@ def _published(
 ) -> tuple[dict[int, int], list[tuple[int, int]]]:
     """The published pairs that are here, as positions: duplicate -> kept where the pictures agree, and the others."""
     position = {name: i for i, name in enumerate(names)}
-    published: dict[int, int] = {}
+    duplicates: dict[int, int] = {}
     unlike = []
     for left, right in facts.DUPLICATES.items():
         if left not in position:
@@ -138,10 +138,10 @@ def _published(
             unlike.append((i, j))
             say(f"messidor: {left} and {right} are one picture by the errata, but their pictures differ; both stay")
             continue
-        published[i] = j
+        duplicates[i] = j
         if (found[i].grade, found[i].dme) != (found[j].grade, found[j].dme):
             say(f"messidor: one picture with different labels: {_labels(left, found[i])}, {_labels(right, found[j])}")
-    return published, unlike
+    return duplicates, unlike
 
 
 def _one_patient(records: Sequence[Record], dropped: int, kept: int) -> list[Record]:

@@ -8,15 +8,14 @@ has fewer lesions, several times as large and strong, which a small network find
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from semiretina import draws
+from semiretina.data.simulator.anatomy import Anatomy, Difficulty, Key
 from semiretina.records import LESIONS
 
-Difficulty = Literal["easy", "real"]
 Float = npt.NDArray[np.float64]
 Masks = dict[str, npt.NDArray[np.bool_]]  # lesion -> where it is
 
@@ -99,15 +98,7 @@ class Lesions:
         return int((self.kind == LESIONS.index(lesion)).any())
 
 
-def plan(
-    key: tuple[int, int, str],
-    grade: int,
-    difficulty: Difficulty,
-    disc: Float,
-    fovea: Float,
-    disc_radius: float,
-    reach: float,
-) -> Lesions:
+def place_lesions(key: Key, grade: int, difficulty: Difficulty, eye: Anatomy, reach: float) -> Lesions:
     """The lesions of an eye of this ICDR grade, at places that the camera sees: not on the disc, |y| <= `reach`.
 
     `key` (seed, patient, eye) decides everything else.
@@ -117,8 +108,8 @@ def plan(
         if grade not in kind.counts:
             continue
         rng = draws.generator(*key, "lesions", name)
-        share, median, spread = kind.counts[grade]
-        if rng.random() >= share:
+        likely, median, spread = kind.counts[grade]
+        if rng.random() >= likely:
             continue
         count = max(1, round(median * np.exp(spread * np.clip(rng.normal(), -2, 2))))
         logs = np.clip(rng.normal(0, 1, count), -2.5, 2.5)
@@ -127,9 +118,9 @@ def plan(
             size[0] = _PRERETINAL[difficulty] * rng.uniform(0.8, 1.25)
         clusters = max(1, count // 25) if name == "EX" else 0
         quadrants = name == "HE" and grade == 3
-        spots = _places(rng, count, fovea, disc, 1.5 * disc_radius, reach, clusters, quadrants)
+        spots = _centres(rng, count, eye, reach, clusters, quadrants)
         flame = (rng.random(count) < 0.35) & (name == "HE")
-        nerve = np.arctan2(*(spots - disc).T[::-1])  # fibres run away from the disc, and flames along them
+        nerve = np.arctan2(*(spots - eye.disc).T[::-1])  # fibres run away from the disc, and flames along them
         plump = rng.uniform(1.0, 1.0 if name == "MA" else 1.5, count)
         lobes = rng.uniform(0.05, 0.22, count) * (name != "MA")
         strength = np.exp(kind.contrast_sd * np.clip(rng.normal(0, 1, count), -2, 2))
@@ -151,26 +142,17 @@ def plan(
     return Lesions(*(np.concatenate([getattr(part, name) for part in parts]) for name in Lesions.__slots__))
 
 
-def edema(lesions: Lesions, fovea: Float, disc_radius: float) -> int:
+def edema(lesions: Lesions, eye: Anatomy) -> int:
     """The risk of macular edema: 0 no hard exudate, 1 some, 2 one within a disc diameter of the macula's centre."""
     exudates = lesions.kind == LESIONS.index("EX")
     if not exudates.any():
         return 0
-    distance = np.hypot(lesions.x[exudates] - fovea[0], lesions.y[exudates] - fovea[1])
-    return 2 if distance.min() <= 2 * disc_radius else 1
+    distance = np.hypot(lesions.x[exudates] - eye.fovea[0], lesions.y[exudates] - eye.fovea[1])
+    return 2 if distance.min() <= 2 * eye.disc_radius else 1
 
 
-def _places(
-    rng: np.random.Generator,
-    count: int,
-    fovea: Float,
-    disc: Float,
-    clear: float,
-    reach: float,
-    clusters: int,
-    quadrants: bool,
-) -> Float:
-    """[count, 2] centres, none within `clear` of the disc's.
+def _centres(rng: np.random.Generator, count: int, eye: Anatomy, reach: float, clusters: int, quadrants: bool) -> Float:
+    """[count, 2] centres, none on the disc or near it.
 
     They lie over the posterior pole or, where there are `clusters`, in that many heaps and rings near the macula. With
     `quadrants` each quadrant around the fovea holds at least one.
@@ -180,7 +162,7 @@ def _places(
         n = 4 * count + 16
         if clusters:
             turn, far = rng.uniform(0, 2 * np.pi, clusters), rng.uniform(0.12, 0.5, clusters)
-            middle = fovea + np.stack([np.cos(turn), np.sin(turn)], axis=1) * far[:, None]
+            middle = eye.fovea + np.stack([np.cos(turn), np.sin(turn)], axis=1) * far[:, None]
             own = rng.integers(0, clusters, n)
             ring = np.where(rng.random(clusters) < 0.4, 0.13, 0.0)[own]  # circinate: around a leaking vessel
             around = rng.uniform(0, 2 * np.pi, n)
@@ -190,10 +172,11 @@ def _places(
             pole = rng.normal(0, 0.42, (n, 2))
             wide = rng.uniform(-0.88, 0.88, (n, 2))
             spots = np.where(rng.random((n, 1)) < 0.5, pole, wide)
-        inside = (np.hypot(*spots.T) < 0.88) & (np.abs(spots[:, 1]) < reach) & (np.hypot(*(spots - disc).T) > clear)
+        clear = np.hypot(*(spots - eye.disc).T) > 1.5 * eye.disc_radius
+        inside = (np.hypot(*spots.T) < 0.88) & (np.abs(spots[:, 1]) < reach) & clear
         found = np.concatenate([found, spots[inside]])
     if quadrants:
-        right_below = found > fovea
+        right_below = found > eye.fovea
         _, first = np.unique(2 * right_below[:, 0] + right_below[:, 1], return_index=True)
         found = np.concatenate([found[first], np.delete(found, first, axis=0)])
     return found[:count]

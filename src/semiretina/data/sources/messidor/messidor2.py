@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from semiretina.data.sources import messidor_facts as facts
-from semiretina.data.sources.layout import shortfall
-from semiretina.data.sources.messidor2_files import find_file, find_photographs, read_labels, with_eyes
-from semiretina.data.sources.messidor_files import counted, key
+from semiretina.data import messidor_facts as facts
+from semiretina.data.sources.download import shortfall
+from semiretina.data.sources.messidor.exams import find_file, find_photographs, read_labels, with_eyes
+from semiretina.data.sources.messidor.published import counted, key
 from semiretina.data.sources.source import Source
 from semiretina.errors import MissingInput
 from semiretina.progress import say

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from semiretina.data.sources import messidor_facts as facts
-from semiretina.data.sources.layout import ARCHIVES, check_folder, find_entry, photographs_in, shortage
-from semiretina.data.sources.messidor_files import by_key, key
+from semiretina.data import messidor_facts as facts
+from semiretina.data.image import photographs_in
+from semiretina.data.sources.download import ARCHIVES, check_folder, find_entry, shortage
+from semiretina.data.sources.messidor.published import by_key, key
 from semiretina.errors import BadData, MissingInput, summary
 from semiretina.progress import say
 from semiretina.records import SCALES, Record

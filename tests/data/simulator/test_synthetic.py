@@ -21,11 +21,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from semiretina.data.sources import fundus
-from semiretina.data.sources.contact_sheet import contact_sheet
-from semiretina.data.sources.hospitals import HOSPITALS
-from semiretina.data.sources.retina import anatomy
-from semiretina.data.sources.synthetic import SITES, UNLABELED_SITE, Drawing, drawings, records
+from semiretina.data.simulator import fundus
+from semiretina.data.simulator.anatomy import anatomy
+from semiretina.data.simulator.cameras import HOSPITALS
+from semiretina.data.simulator.contact_sheet import contact_sheet
+from semiretina.data.simulator.drawings import SITES, UNLABELED_SITE, Drawing, drawings
+from semiretina.data.sources.synthetic import records
 from semiretina.errors import BadConfig, CannotWrite
 from semiretina.records import LESIONS, read_manifest, write_manifest
 from semiretina.tasks import make_tasks
@@ -51,7 +52,7 @@ def squares(photographs: int, size: int, side: int, difficulty: str, *, lesions:
     pixels, ill, patients, sites = [], [], [], []
     for drawing in drawings(photographs, size, difficulty):
         d = drawing
-        image, _ = fundus.draw(d.seed, d.patient, d.eye, d.grade, d.site, size, d.difficulty, with_lesions=lesions)
+        image, _ = fundus.draw(d.key, d.grade, d.site, size, d.difficulty, with_lesions=lesions)
         pixels.append(field_square(image, d.site, size, side))
         ill.append(d.grade > 0)
         patients.append(d.patient)
@@ -70,7 +71,7 @@ def test_the_same_arguments_draw_the_same_bytes_in_another_process(difficulty):
     drawing = Drawing(3, 17, "left", 3, "birch", 96, difficulty)
     image, masks = drawing.draw()
     code = (
-        "from semiretina.data.sources.synthetic import Drawing; from hashlib import sha256;"
+        "from semiretina.data.simulator.drawings import Drawing; from hashlib import sha256;"
         "Drawing(0, 1, 'left', 4, 'alder', 64, 'real').draw();"  # whatever was drawn before
         f"i, m = Drawing(3, 17, 'left', 3, 'birch', 96, {difficulty!r}).draw();"
         "print(sha256(i.tobytes() + b''.join(m[k].tobytes() for k in sorted(m))).hexdigest())"
@@ -94,8 +95,8 @@ def test_seed_patient_and_eye_each_change_the_photograph():
 @pytest.mark.parametrize("site", SITES)
 def test_masks_are_where_the_photograph_differs_from_its_lesion_free_twin(site, difficulty):
     for grade in (1, 2, 3, 4):
-        image, masks = fundus.draw(0, grade, "right", grade, site, 256, difficulty)
-        clean, none = fundus.draw(0, grade, "right", grade, site, 256, difficulty, with_lesions=False)
+        image, masks = fundus.draw((0, grade, "right"), grade, site, 256, difficulty)
+        clean, none = fundus.draw((0, grade, "right"), grade, site, 256, difficulty, with_lesions=False)
         assert not any(mask.any() for mask in none.values())
         differs = (image != clean).any(axis=2)
         masked = np.logical_or.reduce(list(masks.values()))
@@ -104,8 +105,8 @@ def test_masks_are_where_the_photograph_differs_from_its_lesion_free_twin(site, 
 
 
 def test_dark_lesions_are_darker_and_bright_ones_brighter():
-    image, masks = fundus.draw(0, 8, "left", 3, "alder", 256, "easy")
-    clean, _ = fundus.draw(0, 8, "left", 3, "alder", 256, "easy", with_lesions=False)
+    image, masks = fundus.draw((0, 8, "left"), 3, "alder", 256, "easy")
+    clean, _ = fundus.draw((0, 8, "left"), 3, "alder", 256, "easy", with_lesions=False)
     change = image[..., 1].astype(int) - clean[..., 1]
     dark, bright = masks["MA"] | masks["HE"], masks["EX"] | masks["SE"]
     assert change[dark & ~bright].mean() < -15
@@ -161,7 +162,7 @@ MEASURED = {"MA": (5.0, -0.080), "HE": (13.0, -0.092), "EX": (5.2, 0.087), "SE":
 def test_real_lesions_have_the_sizes_and_contrasts_of_idrid():
     sizes, contrasts = {name: [] for name in LESIONS}, {name: [] for name in LESIONS}
     for number in range(5):
-        key = (0, number, "left", 2 + number % 3, "birch", 640, "real")
+        key = ((0, number, "left"), 2 + number % 3, "birch", 640, "real")
         image, masks = fundus.draw(*key)
         everything = np.logical_or.reduce(list(masks.values()))
         light = np.log(image[..., 1] + 4.0)
@@ -185,11 +186,11 @@ def test_real_lesions_have_the_sizes_and_contrasts_of_idrid():
 def test_hospitals_differ_in_shape_and_colour():
     shapes, colors = set(), []
     for site in SITES:
-        photographs = [fundus.draw(0, patient, "left", 0, site, 100, "easy")[0] for patient in range(8)]
+        photographs = [fundus.draw((0, patient, "left"), 0, site, 100, "easy")[0] for patient in range(8)]
         shapes |= {photograph.shape for photograph in photographs}
         colors.append(np.mean([p[35:55, 55:70].mean(axis=(0, 1)) for p in photographs], axis=0))
     assert shapes == {(90, 135, 3), (100, 150, 3), (112, 140, 3)}
-    cut = [(fundus.draw(0, 0, "left", 0, site, 100, "easy")[0][0] > 20).any() for site in SITES]
+    cut = [(fundus.draw((0, 0, "left"), 0, site, 100, "easy")[0][0] > 20).any() for site in SITES]
     assert cut == [False, True, False], "one camera cuts the field of view off at the top"
     differences = [
         np.abs(a - b).max() for a, b in ((colors[0], colors[1]), (colors[1], colors[2]), (colors[0], colors[2]))
@@ -200,7 +201,7 @@ def test_hospitals_differ_in_shape_and_colour():
 @settings(max_examples=12, deadline=None)
 @given(size=st.integers(32, 300), site=st.sampled_from(SITES), difficulty=st.sampled_from(DIFFICULTIES))
 def test_any_size_shows_a_round_field_on_black(size, site, difficulty):
-    image, masks = fundus.draw(0, 1, "right", 2, site, size, difficulty)
+    image, masks = fundus.draw((0, 1, "right"), 2, site, size, difficulty)
     camera = HOSPITALS[site]
     assert image.shape == (round(size * camera.height), round(size * camera.width), 3)
     assert all(mask.shape == image.shape[:2] for mask in masks.values())
@@ -212,8 +213,8 @@ def test_any_size_shows_a_round_field_on_black(size, site, difficulty):
 
 
 def test_a_larger_size_shows_the_same_eye():
-    small = fundus.draw(0, 3, "left", 0, "birch", 64, "easy")[0].astype(float)
-    large = fundus.draw(0, 3, "left", 0, "birch", 256, "easy")[0].astype(float)
+    small = fundus.draw((0, 3, "left"), 0, "birch", 64, "easy")[0].astype(float)
+    large = fundus.draw((0, 3, "left"), 0, "birch", 256, "easy")[0].astype(float)
     reduced = large.reshape(len(small), 4, small.shape[1], 4, 3).mean(axis=(1, 3))
     assert np.abs(small - reduced).mean() < 3
 
@@ -222,7 +223,7 @@ def test_twin_eyes_share_their_colour_and_mirror_their_disc():
     twins, strangers = [], []
     for patient in range(0, 24, 2):
         left, right, other = (
-            fundus.draw(0, who, eye, 0, "cedar", 64, "easy")[0].astype(float).mean(axis=(0, 1))
+            fundus.draw((0, who, eye), 0, "cedar", 64, "easy")[0].astype(float).mean(axis=(0, 1))
             for who, eye in ((patient, "left"), (patient, "right"), (patient + 1, "right"))
         )
         twins.append(np.abs(left - right).mean())

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from itertools import count
 
 from semiretina import draws
-from semiretina.data.sources import fundus
-from semiretina.data.sources import messidor_facts as facts
-from semiretina.data.sources.lesions import Difficulty, Lesions
+from semiretina.data import messidor_facts as facts
+from semiretina.data.simulator import fundus
+from semiretina.data.simulator.anatomy import Difficulty
+from semiretina.data.simulator.lesions import Lesions
 from semiretina.records import LESIONS
 
 # One day of photographs a folder; where the errata name photographs of a folder, it is (one of) theirs.

@@ -8,14 +8,14 @@ counterpart (`registration`) and accepted where both detail and light of the two
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from semiretina.data.registration import SIDE, View, lay_over, views
+from semiretina.data.same_pictures import Pair
+from semiretina.data.same_pictures.registration import SIDE, View, lay_over, views
 from semiretina.progress import progress
 
 Array = npt.NDArray[np.float32]
@@ -36,20 +36,6 @@ MOST_CANDIDATES = 50  # of a photograph; the most alike
 TURNED = 1.0  # degrees, from which on a copy is called rotated
 PAIRS = 64  # candidates whose views are held at once
 BLOCK = 128  # photographs whose descriptors are made, or compared with all others, at once
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two photographs, by their positions, first < second, that show the same picture.
-
-    `kind` is "identical" (the same pixels), "copy" (resized, recompressed or toned), "rotated" or "mirrored" (along
-    either axis or both, rotated or not). `score` is the correlation of their detail, 1 for the same pixels.
-    """
-
-    first: int
-    second: int
-    kind: str
-    score: float
 
 
 def find_duplicates(pixels: Pixels, block: int = BLOCK) -> list[Pair]:

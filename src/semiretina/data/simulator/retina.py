@@ -3,7 +3,6 @@
 The light is drawn as its logarithm, because pigment, blood and haze act on it by factors, and factors add up there.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -11,37 +10,16 @@ import numpy.typing as npt
 from PIL import Image
 
 from semiretina import draws
-from semiretina.data.sources import vessels
-from semiretina.data.sources.hospitals import Hospital
-from semiretina.data.sources.lesions import Difficulty
+from semiretina.data.simulator import vessels
+from semiretina.data.simulator.anatomy import Anatomy, Difficulty, Key, anatomy
+from semiretina.data.simulator.cameras import Camera
 
 Plane = npt.NDArray[np.float32]
-Key = tuple[int, int, str]  # seed, patient, eye
 
 _COARSE = 96  # pixels across on which everything smooth is drawn before it is enlarged
 
 
-@dataclass(frozen=True, slots=True)
-class Anatomy:
-    """Where things lie in one eye's photograph, in units of the field's radius around its centre, x right, y down."""
-
-    disc: npt.NDArray[np.float64]  # [2]
-    fovea: npt.NDArray[np.float64]  # [2]
-    disc_radius: float
-
-
-def anatomy(key: Key) -> Anatomy:
-    """The places of disc and fovea. The disc lies on the side of the nose: right in a right eye's photograph."""
-    seed, patient, eye = key
-    rng = draws.generator(*key, "anatomy")
-    side = 1.0 if eye == "right" else -1.0
-    gaze = rng.normal(0, 1, 2) * (0.04, 0.03)
-    disc = np.array([side * 0.62, -0.03]) + gaze + rng.normal(0, 0.015, 2)
-    fovea = np.array([side * -0.02, 0.05]) + gaze + rng.normal(0, 0.015, 2)
-    return Anatomy(disc, fovea, draws.generator(seed, patient, "disc").uniform(0.135, 0.165))
-
-
-def draw_eye(key: Key, camera: Hospital, diameter: float, square: int, difficulty: Difficulty) -> Plane:
+def draw_eye(key: Key, camera: Camera, diameter: float, square: int, difficulty: Difficulty) -> Plane:
     """The logarithm of the light from the eye without lesions, float32 [3, square, square]."""
     seed, patient, eye = key
     place = anatomy(key)
@@ -68,7 +46,7 @@ def draw_eye(key: Key, camera: Hospital, diameter: float, square: int, difficult
     return light
 
 
-def _retina(key: Key, camera: Hospital, share: float, place: Anatomy, difficulty: Difficulty) -> Plane:
+def _retina(key: Key, camera: Camera, share: float, place: Anatomy, difficulty: Difficulty) -> Plane:
     """All that is smooth: flash, clouds of pigment, choroid, macula, haze; float32 [3, coarse, coarse].
 
     `share` is the field's diameter over the side of the square.

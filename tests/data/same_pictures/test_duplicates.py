@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from semiretina.data.duplicates import find_duplicates
-from semiretina.data.sources import synthetic
+from semiretina.data.same_pictures.duplicates import find_duplicates
+from semiretina.data.simulator.drawings import drawings
 from semiretina.grouping import first_joined
 
 SIDE = 128
@@ -43,7 +43,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
 @pytest.fixture(scope="module")
 def eyes() -> list[Image.Image]:
     """200 photographs of 100 patients, both difficulties; the two eyes of a patient next to each other."""
-    some = [*synthetic.drawings(100, SIDE, "easy", seed=0), *synthetic.drawings(100, SIDE, "real", seed=1)]
+    some = [*drawings(100, SIDE, "easy", seed=0), *drawings(100, SIDE, "real", seed=1)]
     return [ImageOps.fit(Image.fromarray(drawing.draw()[0]), (SIDE, SIDE)) for drawing in some]
 
 
@@ -64,7 +64,7 @@ def test_planted_copies_are_found_with_their_kind_and_nothing_else(eyes: list[Im
 
 
 def test_another_photograph_of_the_same_eye_is_another_picture() -> None:
-    wide = Image.fromarray(synthetic.drawings(1, 224, "real")[0].draw()[0])
+    wide = Image.fromarray(drawings(1, 224, "real")[0].draw()[0])
     middle = wide.width // 2, wide.height // 2
     y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
     aperture = (np.hypot(x, y) < SIDE / 2)[..., None]

@@ -8,9 +8,8 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from semiretina.data.sources.twins import Pair, find_pairs, tie
+from semiretina.data.same_pictures.thumbnails import find_pairs
 from semiretina.errors import BadData
-from semiretina.records import Record
 
 
 def vessels(number: int) -> np.ndarray:
@@ -40,8 +39,8 @@ def test_another_encoding_is_the_same_picture(tmp_path: Path) -> None:
     image.save(encoded, "JPEG", quality=70)
     files = save(tmp_path, photograph(vessels(2)), image, Image.open(encoded))
     (pair,) = find_pairs(files)
-    assert (pair.first, pair.second, pair.same_picture) == (1, 2, True)
-    assert 0.95 < pair.correlation <= 1
+    assert (pair.first, pair.second, pair.kind) == (1, 2, "copy")
+    assert 0.95 < pair.score <= 1
 
 
 @pytest.mark.parametrize(("down", "right", "degrees"), [(0, 3, 0), (9, -14, 0), (-12, 6, 3), (4, 20, -6)])
@@ -53,7 +52,7 @@ def test_a_moved_and_turned_eye_in_other_light_is_the_same_eye(
         ndimage.rotate(lines, degrees, reshape=False, order=1), top=61 + down, left=66 + right, color=(150, 90, 70)
     )
     (pair,) = find_pairs(save(tmp_path, photograph(lines), photograph(vessels(4)), again))
-    assert (pair.first, pair.second, pair.same_picture) == (0, 2, False)
+    assert (pair.first, pair.second, pair.kind) == (0, 2, "eye")
 
 
 def test_other_eyes_are_not_taken_for_one(tmp_path: Path) -> None:
@@ -85,23 +84,3 @@ def test_a_damaged_file_is_told_without_noise(tmp_path: Path, recwarn: pytest.Wa
     with pytest.raises(BadData, match="2 defects: "):
         find_pairs([tmp_path / "a.tif", tmp_path / "b.tif"])
     assert not recwarn.list
-
-
-def test_ties_pass_through_records_that_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    """0 and 3 are one picture, 2 and 3 one eye: without 3, the eye still ties 0 and 2, and no picture ties any."""
-    records = [Record(path=Path(f"{n}.jpg"), scale="icdr", grade=n % 2) for n in range(5)]
-    pairs = [Pair(0, 3, 1.0, True), Pair(2, 3, 0.7, False)]
-    tied = tie(records, pairs, list("abcde"), without={3})
-    assert [r.patient for r in tied] == ["same-eye-a", "", "same-eye-a", "", ""]
-    assert [r.exam for r in tied] == [""] * 5
-    told = "the same eye, never separated by a split: a (grade 0, dme None), c (grade 0, dme None)\n"
-    assert capsys.readouterr().err == told
-    assert [r.exam for r in tie(records, pairs, list("abcde"))] == ["same-picture-a", "", "", "same-picture-a", ""]
-    assert "the same picture with different labels" in capsys.readouterr().err
-
-
-def test_ties_join_chains_in_any_order() -> None:
-    records = [Record(path=Path(f"{n}.jpg")) for n in range(6)]
-    pairs = [Pair(3, 5, 0.6, False), Pair(1, 2, 0.6, False), Pair(2, 3, 0.6, False)]
-    tied = tie(records, pairs, [str(n) for n in range(6)])
-    assert [r.patient for r in tied] == ["", "same-eye-1", "same-eye-1", "same-eye-1", "", "same-eye-1"]

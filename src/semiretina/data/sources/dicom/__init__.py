@@ -1,8 +1,8 @@
 """DICOM: the photographs of a clinic's archive, with patient, eye, day, camera and hospital from their headers.
 
 `root` is searched with its subfolders, whatever the files are called. Taken are ophthalmic photographs, and secondary
-captures and photographs in visible light that carry colour (`dicom_header`); everything else is skipped and counted.
-The pictures are written as PNG once (`dicom_pixels`), a record a frame; a file that lies there twice is taken once.
+captures and photographs in visible light that carry colour (`photograph`); everything else is skipped and counted.
+The pictures are written as PNG once (`frames`), a record a frame; a file that lies there twice is taken once.
 
 No more of the header goes into the manifest than is named above; `PatientID` goes there as it stands.
 """
@@ -11,19 +11,19 @@ import logging
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from semiretina.data.sources.dicom_labels import Labels
-from semiretina.data.sources.layout import check_folder
+from semiretina.data.sources.download import check_folder
 from semiretina.data.sources.source import Source
-from semiretina.errors import BadData, MissingInput, summary
+from semiretina.errors import BadConfig, BadData, MissingInput, summary
 from semiretina.files import sha256_of
 from semiretina.progress import progress, say
-from semiretina.records import Record
+from semiretina.records import SCALES, Record
+from semiretina.table_text import read_table
 
 VERSION = 1  # of the conversion; part of the files' names, so that photographs of two versions never mix
 SUFFIXES = (".dcm", ".dicom", ".dic")
@@ -38,14 +38,14 @@ ENCRYPTED = (
 def records(root: Path, *, labels: str = "", scale: str = "", images: str = "") -> list[Record]:
     """The photographs under `root`, in the order of their paths and frames.
 
-    `labels` is a table of grades on `scale` (`dicom_labels`). `images` is the folder for the PNG files; without it,
+    `labels` is a table of grades on `scale` (`Labels`). `images` is the folder for the PNG files; without it,
     they go beside `root`. A picture that stands there is not written again.
 
     Raises MissingInput where pydicom, the folder or any photograph is absent, and BadData that names every file that is
     encrypted, damaged, without pixels, or coded in a way that cannot be read.
     """
     try:
-        from semiretina.data.sources import dicom_file  # noqa: PLC0415  (pydicom is an extra)
+        from semiretina.data.sources.dicom import photograph  # noqa: PLC0415  (pydicom is an extra)
     except ImportError as error:
         if not (error.name or "").startswith("pydicom"):
             raise
@@ -63,7 +63,7 @@ def records(root: Path, *, labels: str = "", scale: str = "", images: str = "") 
         jobs = [(same[0], folder / f"{digest[:20]}-v{VERSION}") for digest, same in copies.items()]
         found = []
         with progress(f"Reading {len(jobs)} DICOM files", len(jobs)) as advance:
-            for one in pool.map(lambda job: dicom_file.read(*job), jobs):
+            for one in pool.map(lambda job: photograph.read(*job), jobs):
                 found.append(one)
                 advance()
     result, remarks = [], list[str]()
@@ -147,6 +147,54 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+class Labels:
+    """Grades for photographs that hold none: a table with the columns `image` and `grade`.
+
+    `image` is the SOP Instance UID of the file, or its path below the root; `#2` after it is the second of several
+    frames. A row that no photograph asks for is a defect.
+    """
+
+    def __init__(self, file: Path, scale: str) -> None:
+        if scale not in SCALES:
+            raise BadConfig(f"dicom.scale: '{scale}' is no grading scale of the labels; one of {', '.join(SCALES)}")
+        _, rows = read_table(file, ("image", "grade"))
+        self.file = file
+        self._rows: dict[str, tuple[int, int | None]] = {}  # name -> row, grade
+        self._asked: set[str] = set()
+        self._defects: list[str] = []
+        for number, row in rows.items():
+            name, grade = row["image"].replace("\\", "/"), row["grade"]
+            if not name:
+                self._defects.append(f"row {number}: no image")
+            elif name in self._rows:
+                self._defects.append(f"row {number}: '{name}' stands in row {self._rows[name][0]} too")
+            elif grade and not (grade.isdecimal() and int(grade) <= SCALES[scale]):
+                self._defects.append(f"row {number}: '{grade}' is no grade of '{scale}', which runs to {SCALES[scale]}")
+            self._rows.setdefault(name, (number, int(grade) if grade.isdecimal() else None))
+
+    def grade(self, names: Iterable[str]) -> int | None:
+        """The grade of the photograph with these names; None where it has none."""
+        rows = {self._rows[name] for name in names if name in self._rows}
+        self._asked |= set(names)
+        if len({grade for _, grade in rows}) > 1:
+            told = " and ".join(f"row {number}" for number, _ in sorted(rows))
+            self._defects.append(f"{told}: two grades for one photograph")
+        return next(iter(rows))[1] if rows else None
+
+    def check(self) -> None:
+        """Raises BadData for all that is wrong in the table, once every photograph has been asked for."""
+        unknown = [
+            f"row {n}: no photograph '{name}'"
+            for name, (n, _) in self._rows.items()
+            if name not in self._asked and name
+        ]
+        if self._defects or unknown:
+            advice = (
+                "name each photograph by its SOP Instance UID or its path, and '#2' for the second of several frames"
+            )
+            raise BadData(summary(str(self.file), self._defects + unknown, advice))
 
 
 SOURCE = Source(

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from semiretina.data.sources.layout import shortfall
+from semiretina.data.sources.download import shortfall
 from semiretina.errors import BadData, MissingInput, summary
 from semiretina.progress import say
 from semiretina.records import LESIONS, SCALES, Record

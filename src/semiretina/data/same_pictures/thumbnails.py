@@ -6,20 +6,17 @@ The photographs of one collection are compared, all framed alike; fellow eyes of
 """
 
 import warnings
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from scipy import fft, ndimage
 
+from semiretina.data.same_pictures import Pair
 from semiretina.errors import BadData, summary
-from semiretina.grouping import joined_groups
-from semiretina.progress import progress, say
-from semiretina.records import Record
+from semiretina.progress import progress
 
 Array = npt.NDArray[np.float32]
 
@@ -31,16 +28,6 @@ SAME_EYE = 0.50  # the closer look: the 12 pairs at 0.63 or more, other eyes at 
 SCREENED_ROTATIONS = (-5.0, 0.0, 5.0)  # degrees; vessels still match when 2 or 3 degrees off
 ROTATIONS = (-9.0, -6.0, -3.0, 0.0, 3.0, 6.0, 9.0)
 LEAST_OVERLAP = 0.25  # of a thumbnail's pixels that two displaced fields of view must share
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two photographs, by their position in the list, that show the same picture (`same_picture`) or the same eye."""
-
-    first: int
-    second: int
-    correlation: float
-    same_picture: bool
 
 
 def find_pairs(files: Sequence[Path]) -> list[Pair]:
@@ -58,8 +45,8 @@ def find_pairs(files: Sequence[Path]) -> list[Pair]:
         if (i, j) not in found:
             correlation = _displaced_correlation(thumbnails[i], thumbnails[j])
             if correlation >= SAME_EYE:
-                pairs.append(Pair(i, j, correlation, False))
-    return sorted(pairs, key=lambda pair: (not pair.same_picture, -pair.correlation, pair.first, pair.second))
+                pairs.append(Pair(i, j, "eye", correlation))
+    return sorted(pairs, key=lambda pair: (pair.kind == "eye", -pair.score, pair.first, pair.second))
 
 
 def find_same_pictures(files: Sequence[Path]) -> list[Pair]:
@@ -68,35 +55,6 @@ def find_same_pictures(files: Sequence[Path]) -> list[Pair]:
     Raises BadData that names every file that cannot be read.
     """
     return _same_pictures([_halved(thumbnail) for thumbnail in _thumbnails(files)]) if len(files) > 1 else []
-
-
-def tie(
-    records: Sequence[Record], pairs: Sequence[Pair], names: Sequence[str], without: Collection[int] = ()
-) -> list[Record]:
-    """The records, with one `exam` for the same picture and one `patient` for the same eye; every tie is reported.
-
-    `names` is what to call each record. Records at the positions `without` pass ties on but get none.
-    """
-    result = list(records)
-    for column, word in (("exam", "picture"), ("patient", "eye")):
-        for group in joined_groups([(p.first, p.second) for p in pairs if p.same_picture or word == "eye"]):
-            members = [i for i in group if i not in without]
-            if len(members) < 2:
-                continue
-            told_before = word == "eye" and len({result[i].exam or i for i in members}) == 1
-            changes: dict[str, Any] = {column: f"same-{word}-{names[members[0]]}"}
-            for i in members:
-                result[i] = replace(result[i], **changes)
-            if not told_before:
-                labels = {(records[i].grade, records[i].dme) for i in members if records[i].grade is not None}
-                conflict = " with different labels" if len(labels) > 1 else ""
-                told = ", ".join(names[i] + _labels(records[i]) for i in members)
-                say(f"the same {word}{conflict}, never separated by a split: {told}")
-    return result
-
-
-def _labels(record: Record) -> str:
-    return "" if record.grade is None else f" (grade {record.grade}, dme {record.dme})"
 
 
 def _thumbnails(files: Sequence[Path]) -> list[npt.NDArray[np.uint8]]:
@@ -135,7 +93,7 @@ def _blurred(values: Array, field: Array, sigma: float) -> Array:
 def _same_pictures(small: Sequence[npt.NDArray[np.uint8]]) -> list[Pair]:
     same = _aligned_correlations(small)
     return [
-        Pair(int(i), int(j), min(1.0, float(same[i, j])), True)
+        Pair(int(i), int(j), "copy", min(1.0, float(same[i, j])))
         for i, j in zip(*np.nonzero(np.triu(same, 1) >= SAME_PICTURE), strict=True)
     ]
 

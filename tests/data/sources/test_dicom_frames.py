@@ -23,7 +23,7 @@ from pydicom.uid import (
 )
 
 from semiretina.data.image import read_photograph
-from semiretina.data.sources import dicom_pixels
+from semiretina.data.sources.dicom import frames as dicom_frames
 
 HEIGHT, WIDTH = 32, 48
 Y, X = np.mgrid[:HEIGHT, :WIDTH]
@@ -77,8 +77,8 @@ def j2k(picture: np.ndarray, **options: object) -> bytes:
 
 
 def difference(made: Dataset, picture: np.ndarray, index: int = 0, frames: int = 1) -> int:
-    assert not dicom_pixels.defects(made)
-    found = dicom_pixels.frame(made, index, frames)
+    assert not dicom_frames.defects(made)
+    found = dicom_frames.frame(made, index, frames)
     assert found.dtype == np.uint8
     assert found.shape == picture.shape
     return int(np.abs(found.astype(int) - picture).max())
@@ -155,7 +155,7 @@ def test_a_jpeg_streams_own_word_on_its_colours_is_believed(case: str, syntax: U
     stream, header, contradicted = STREAMS[case]
     made = dataset([stream], syntax, header)
     assert difference(made, PICTURE) <= max(LOSS, 4)
-    assert dicom_pixels.contradicted(made, 1) is contradicted
+    assert dicom_frames.contradicted(made, 1) is contradicted
 
 
 def test_jpeg_is_decoded_as_pillow_does() -> None:
@@ -172,7 +172,7 @@ def test_jpeg_is_decoded_as_pillow_does() -> None:
 )
 def test_jpeg_2000_that_contradicts_its_header_is_told(header: str, transform: int, contradicted: bool) -> None:
     made = dataset([j2k(NOISE, mct=transform)], JPEG2000Lossless, header)
-    assert dicom_pixels.contradicted(made, 1) is contradicted
+    assert dicom_frames.contradicted(made, 1) is contradicted
 
 
 def test_ycbcr_in_every_uncompressed_and_jpeg_2000_form() -> None:
@@ -235,9 +235,9 @@ def test_16_bits_become_8_as_in_a_png(tmp_path) -> None:
 @pytest.mark.parametrize("example", ["rgb_color", "ybr_color", "jpeg2k", "palette_color"])
 def test_pictures_that_others_made(example: str) -> None:
     made = getattr(examples, example)
-    assert not dicom_pixels.defects(made)
+    assert not dicom_frames.defects(made)
     frames = int(made.get("NumberOfFrames", 1))
-    found = dicom_pixels.frame(made, frames - 1, frames)
+    found = dicom_frames.frame(made, frames - 1, frames)
     expected = pixel_array(made, index=frames - 1)
     if example == "palette_color":
         expected = apply_color_lut(expected, made) // 256
@@ -266,17 +266,17 @@ DAMAGED: dict[str, tuple[Dataset, str]] = {
 @pytest.mark.parametrize("case", DAMAGED)
 def test_damaged_pixels_are_no_photograph(case: str) -> None:
     made, why = DAMAGED[case]
-    assert not dicom_pixels.defects(made)
-    with pytest.raises(dicom_pixels.UnusablePixels, match=why) as raised:
-        dicom_pixels.frame(made, 0, 1)
+    assert not dicom_frames.defects(made)
+    with pytest.raises(dicom_frames.UnusablePixels, match=why) as raised:
+        dicom_frames.frame(made, 0, 1)
     assert "\n" not in str(raised.value)
 
 
 def test_a_frame_that_is_not_there() -> None:
     for made in (dataset([JPEG], JPEGBaseline8Bit, "YBR_FULL_422"), dataset([NOISE.tobytes()], RAW, "RGB")):
         made.NumberOfFrames = 2
-        with pytest.raises(dicom_pixels.UnusablePixels, match="damaged, truncated"):
-            dicom_pixels.frame(made, 1, 2)
+        with pytest.raises(dicom_frames.UnusablePixels, match="damaged, truncated"):
+            dicom_frames.frame(made, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_a_frame_that_is_not_there() -> None:
 )
 def test_headers_that_cannot_be_read_are_told_whole(header: dict[str, object], why: list[str]) -> None:
     made = dataset([NOISE.tobytes()], RAW, "RGB", **header)
-    found = dicom_pixels.defects(made)
+    found = dicom_frames.defects(made)
     assert len(found) == len(why)
     assert all(part in defect for part, defect in zip(why, found, strict=True)), found
 
@@ -314,7 +314,7 @@ def test_headers_that_cannot_be_read_are_told_whole(header: dict[str, object], w
 def test_transfer_syntaxes_that_hold_no_picture(syntax: str, why: str) -> None:
     made = dataset([NOISE.tobytes()], RAW, "RGB")
     made.file_meta.TransferSyntaxUID = UID(syntax)
-    (found,) = dicom_pixels.defects(made)
+    (found,) = dicom_frames.defects(made)
     assert found.startswith(why)
 
 
@@ -322,7 +322,7 @@ def test_a_decoder_that_is_absent_is_told_with_what_brings_it(monkeypatch: pytes
     class Absent:
         is_available = False
 
-    monkeypatch.setattr(dicom_pixels, "get_decoder", lambda syntax: Absent)
-    (found,) = dicom_pixels.defects(dataset([b"x"], UID("1.2.840.10008.1.2.4.70"), "YBR_FULL"))
+    monkeypatch.setattr(dicom_frames, "get_decoder", lambda syntax: Absent)
+    (found,) = dicom_frames.defects(dataset([b"x"], UID("1.2.840.10008.1.2.4.70"), "YBR_FULL"))
     assert "JPEG Lossless, Non-Hierarchical, First-Order Prediction" in found
     assert "(1.2.840.10008.1.2.4.70) needs a decoder that is not installed: python -m pip install pylibjpeg" in found

@@ -5,14 +5,14 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageOps
 
-from semiretina.data.registration import SIDE, lay_over, views
-from semiretina.data.sources import synthetic
+from semiretina.data.same_pictures.registration import SIDE, lay_over, views
+from semiretina.data.simulator.drawings import drawings
 
 
 @pytest.fixture(scope="module")
 def photographs() -> list[Image.Image]:
     """Four eyes of two patients, 256 px square."""
-    some = synthetic.drawings(4, 256, "real")
+    some = drawings(4, 256, "real")
     return [ImageOps.fit(Image.fromarray(drawing.draw()[0]), (256, 256)) for drawing in some]
 
 

@@ -1,6 +1,6 @@
 """Contact sheets of the synthetic photographs, for the documentation.
 
-python -m semiretina.data.sources.contact_sheet docs/images
+python -m semiretina.data.simulator.contact_sheet docs/images
 """
 
 import sys
@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from semiretina.data.sources import fundus
-from semiretina.data.sources.hospitals import HOSPITALS
-from semiretina.data.sources.lesions import Difficulty
+from semiretina.data.simulator import fundus
+from semiretina.data.simulator.anatomy import Difficulty
+from semiretina.data.simulator.cameras import HOSPITALS
 from semiretina.records import LESIONS
 
 SITES = tuple(HOSPITALS)
@@ -33,17 +33,19 @@ def contact_sheet(difficulty: Difficulty, seed: int = 0, size: int = 160) -> Ima
     for row, site in enumerate(SITES):
         for grade in range(5):
             eye = ("right", "left")[grade % 2]
-            image, _ = fundus.draw(seed, 100 * row + grade, eye, grade, site, size, difficulty)
+            image, _ = fundus.draw((seed, 100 * row + grade, eye), grade, site, size, difficulty)
             put(image, row, grade, f"{site}, {eye} eye, grade {grade}")
     for column, eye in enumerate(("right", "left")):
-        put(fundus.draw(seed, 300, eye, 2, SITES[0], size, difficulty)[0], 3, column, f"twin eyes of a patient: {eye}")
-    image, masks = fundus.draw(seed, 301, "right", 3, SITES[-1], size, difficulty)
+        put(
+            fundus.draw((seed, 300, eye), 2, SITES[0], size, difficulty)[0], 3, column, f"twin eyes of a patient: {eye}"
+        )
+    image, masks = fundus.draw((seed, 301, "right"), 3, SITES[-1], size, difficulty)
     put(image, 3, 2, "grade 3")
     colored = image // 3
     for lesion, color in zip(LESIONS, ((80, 255, 80), (255, 60, 60), (255, 255, 0), (0, 200, 255)), strict=True):
         colored[masks[lesion]] = color
     put(colored, 3, 3, "MA green, HE red, EX yellow, SE blue")
-    image, _ = fundus.draw(seed, 301, "right", 3, SITES[-1], size, difficulty, with_lesions=False)
+    image, _ = fundus.draw((seed, 301, "right"), 3, SITES[-1], size, difficulty, with_lesions=False)
     put(image, 3, 4, "its lesions not drawn")
     return sheet
 

@@ -4,8 +4,8 @@
 lesions were outlined (`A. Segmentation`), each in a training and a testing part; `root` holds these folders under their
 official names. One camera (Kowa VX-10 alpha, 50 degrees), one eye clinic (Nanded, Maharashtra), one photograph size.
 
-IDRiD does not say whose the photographs are. Looking tells (`twins`): most outlined photographs are graded ones under
-another name and number, some photographs stand there twice with other grades, some eyes were photographed twice.
+IDRiD names no patients. Looking tells (`same_pictures`): most outlined photographs are graded ones under another name
+and number, some photographs stand there twice with other grades, some eyes were photographed twice.
 
 - An outlined photograph that is a graded one becomes one record with grade, lesions and masks. The two agree within
   0.02 pixels (phase correlation of all 42, in whole and in quarters), so the masks fit the graded file.
@@ -17,17 +17,20 @@ another name and number, some photographs stand there twice with other grades, s
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from semiretina.data.sources import idrid_files
-from semiretina.data.sources.idrid_files import GRADING, PARTS, PHOTOGRAPHS, SEGMENTATION
+from semiretina.data.same_pictures import Pair
+from semiretina.data.same_pictures.thumbnails import find_pairs
+from semiretina.data.sources.idrid import published
+from semiretina.data.sources.idrid.published import GRADING, PARTS, PHOTOGRAPHS, SEGMENTATION
 from semiretina.data.sources.source import Source
-from semiretina.data.sources.twins import Pair, find_pairs, tie
 from semiretina.errors import BadData, MissingInput
+from semiretina.grouping import joined_groups
 from semiretina.progress import say
 from semiretina.records import LESIONS, MASK_COLUMNS, Record
 
@@ -49,7 +52,7 @@ def records(root: Path, *, official_split: bool = False) -> list[Record]:
     for part in PARTS:
         split = "test" if official_split and part.name == "testing" else ""
         prefix = "" if part.name == "training" else f"{part.name}-"
-        for found, more in ((graded, idrid_files.graded(root, part)), (outlined, idrid_files.outlined(root, part))):
+        for found, more in ((graded, published.graded(root, part)), (outlined, published.outlined(root, part))):
             found += [replace(record, split=split) for record in more]
             titles |= {r.path: f"{'outlined-' if found is outlined else ''}{prefix}{r.path.stem}" for r in more}
     if not graded and not outlined:
@@ -80,17 +83,17 @@ def _merge(
         if not i < num_graded <= j:
             continue
         if j in partner or i in partner.values():
-            say(f"idrid: {titles[j]} also matches {titles[i]} ({pair.correlation:.3f}) and is not joined to it")
+            say(f"idrid: {titles[j]} also matches {titles[i]} ({pair.score:.3f}) and is not joined to it")
             continue
         partner[j] = i
         columns: tuple[str, ...] = LESIONS
-        if pair.same_picture:
+        if pair.kind != "eye":
             _check_same_size(both[i].path, both[j].path)
             done.add(j)
             columns += MASK_COLUMNS
-        what, how = ("lesions and masks", "picture") if pair.same_picture else ("lesions", "eye")
+        what, how = ("lesions and masks", "picture") if pair.kind != "eye" else ("lesions", "eye")
         note = f"{what} from {both[j].path.stem} of the {both[j].provenance.removeprefix('IDRiD ')}"
-        note = f"{result[i].provenance}; {note} (same {how}, correlation {pair.correlation:.3f})"
+        note = f"{result[i].provenance}; {note} (same {how}, correlation {pair.score:.3f})"
         result[i] = replace(result[i], provenance=note, **{name: getattr(both[j], name) for name in columns})
     if num_graded < len(both) and num_graded:
         total, eyes = len(both) - num_graded, len(partner) - len(done)
@@ -99,6 +102,35 @@ def _merge(
             f"{eyes} show the eye of a graded one, {total - len(partner)} match no graded one"
         )
     return result, done
+
+
+def tie(
+    records: Sequence[Record], pairs: Sequence[Pair], names: Sequence[str], without: Collection[int] = ()
+) -> list[Record]:
+    """The records, with one `exam` for the same picture and one `patient` for the same eye; every tie is reported.
+
+    `names` is what to call each record. Records at the positions `without` pass ties on but get none.
+    """
+    result = list(records)
+    for column, word in (("exam", "picture"), ("patient", "eye")):
+        for group in joined_groups([(p.first, p.second) for p in pairs if p.kind != "eye" or word == "eye"]):
+            members = [i for i in group if i not in without]
+            if len(members) < 2:
+                continue
+            told_before = word == "eye" and len({result[i].exam or i for i in members}) == 1
+            changes: dict[str, Any] = {column: f"same-{word}-{names[members[0]]}"}
+            for i in members:
+                result[i] = replace(result[i], **changes)
+            if not told_before:
+                labels = {(records[i].grade, records[i].dme) for i in members if records[i].grade is not None}
+                conflict = " with different labels" if len(labels) > 1 else ""
+                told = ", ".join(names[i] + _labels(records[i]) for i in members)
+                say(f"the same {word}{conflict}, never separated by a split: {told}")
+    return result
+
+
+def _labels(record: Record) -> str:
+    return "" if record.grade is None else f" (grade {record.grade}, dme {record.dme})"
 
 
 def _check_same_size(graded: Path, outlined: Path) -> None:

@@ -12,23 +12,21 @@ import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 
-from semiretina.data.sources import fundus, messidor, messidor_extension
-from semiretina.data.sources import messidor_facts as facts
-from semiretina.data.sources.hospitals import CAMERAS
-from semiretina.data.sources.lesions import Difficulty
-from semiretina.data.sources.lookalike_exams import DUPLICATED, LEAST, Exam, Picture, pictures, plan, plan_extension
+from semiretina.data import messidor_facts as facts
+from semiretina.data.simulator import fundus
+from semiretina.data.simulator.anatomy import Difficulty
+from semiretina.data.simulator.cameras import CAMERAS
+from semiretina.data.simulator.drawings import check_drawing
+from semiretina.data.simulator.lookalike_exams import DUPLICATED, LEAST, Exam, Picture, pictures, plan, plan_extension
 from semiretina.errors import BadConfig, CannotWrite, Refused
 from semiretina.files import write_bytes, write_text
 from semiretina.progress import progress
-from semiretina.records import Record
 
 VERSION = 1  # of names, grades and order; that of the drawing stands before it
-SMALLEST = 32
 NOTICE = "SYNTHETIC.txt"
 PAIRS = facts.PAIRS_FILES[0]
 
@@ -49,10 +47,11 @@ def write_lookalike(
     pixels. A stopped call goes on where it was. Raises BadConfig for numbers that make no sense, Refused where `root`
     holds anything that these arguments have not drawn.
     """
-    _check(photographs, unlabeled, size, difficulty)
+    _check(photographs, unlabeled)
+    check_drawing(size, difficulty)
     folders = plan(photographs, difficulty, seed)
     extension = plan_extension(unlabeled, difficulty, seed)
-    settings = _settings(photographs, unlabeled, size, difficulty, seed)
+    settings = settings_text(photographs, unlabeled, size, difficulty, seed)
     _claim(root, settings)
     places = root / "messidor", root / "messidor_extension"
     jobs: list[tuple[list[Path], Picture]] = [
@@ -77,17 +76,7 @@ def write_lookalike(
     return places
 
 
-def records(root: Path, photographs: int, unlabeled: int, size: int, difficulty: Difficulty, seed: int) -> list[Record]:
-    """What the importers of Messidor and its Extension make of `write_lookalike`, under names that are not theirs."""
-    place, hidden = write_lookalike(
-        root, photographs=photographs, unlabeled=unlabeled, size=size, difficulty=difficulty, seed=seed
-    )
-    found = messidor.records(place) + (messidor_extension.records(hidden) if unlabeled else [])
-    note = f"drawn: {_settings(photographs, unlabeled, size, difficulty, seed)}"
-    return [replace(r, dataset=f"synthetic-{r.dataset}", provenance=f"{note}; as {r.provenance}") for r in found]
-
-
-def _check(photographs: int, unlabeled: int, size: int, difficulty: str) -> None:
+def _check(photographs: int, unlabeled: int) -> None:
     if not LEAST <= photographs <= facts.PHOTOGRAPHS:
         raise BadConfig(
             f"synthetic: photographs = {photographs}, but Messidor's layout takes {LEAST} to {facts.PHOTOGRAPHS}: its "
@@ -98,13 +87,10 @@ def _check(photographs: int, unlabeled: int, size: int, difficulty: str) -> None
             f"synthetic: unlabeled = {unlabeled}, but the Messidor Extension is pairs of eyes: an even number up to "
             f"{facts.EXTENSION_PHOTOGRAPHS}"
         )
-    if size < SMALLEST:
-        raise BadConfig(f"synthetic: size {size} is too small to draw an eye; use {SMALLEST} pixels or more")
-    if difficulty not in ("easy", "real"):
-        raise BadConfig(f"synthetic: unknown difficulty '{difficulty}'; known are easy, real")
 
 
-def _settings(photographs: int, unlabeled: int, size: int, difficulty: str, seed: int) -> str:
+def settings_text(photographs: int, unlabeled: int, size: int, difficulty: str, seed: int) -> str:
+    """What a look-alike is drawn from, in words, as every photograph and record of it says."""
     what = f"{photographs} + {unlabeled} photographs, {difficulty}, seed {seed}, {size} px"
     return f"Messidor look-alike, {what}, version {fundus.VERSION}.{VERSION}"
 
@@ -159,7 +145,7 @@ def _draw(files: Sequence[Path], picture: Picture, size: int, difficulty: Diffic
     missing = [file for file in files if not file.exists()]
     if not missing:
         return
-    drawn, _ = fundus.draw(seed, picture.patient, picture.eye, picture.icdr, picture.site, size, difficulty)
+    drawn, _ = fundus.draw((seed, picture.patient, picture.eye), picture.icdr, picture.site, size, difficulty)
     image, content = Image.fromarray(drawn), io.BytesIO()
     note = f"Drawn, not a photograph of Messidor: {settings}"
     if missing[0].suffix == facts.SUFFIX:

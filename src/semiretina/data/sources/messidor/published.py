@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from semiretina.data.sources import messidor_facts as facts
-from semiretina.data.sources.download import Findings, photograph_name
-from semiretina.data.sources.layout import ARCHIVES, check_folder, find_entry, photographs_in, shortage
+from semiretina.data import messidor_facts as facts
+from semiretina.data.image import photographs_in
+from semiretina.data.sources.download import ARCHIVES, Findings, check_folder, find_entry, photograph_name, shortage
 from semiretina.errors import MissingInput
 from semiretina.progress import say
 from semiretina.table_text import inspect_table

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from semiretina import draws
-from semiretina.data.sources import lesions
-from semiretina.data.sources.hospitals import CAMERAS, Hospital
-from semiretina.data.sources.lesions import Difficulty, Lesions, Masks
-from semiretina.data.sources.retina import Key, Plane, anatomy, distance2, draw_eye, grid
+from semiretina.data.simulator import lesions
+from semiretina.data.simulator.anatomy import Difficulty, Key, anatomy
+from semiretina.data.simulator.cameras import CAMERAS, Camera
+from semiretina.data.simulator.lesions import Lesions, Masks
+from semiretina.data.simulator.retina import Plane, distance2, draw_eye, grid
 
 Pixel = TypeVar("Pixel", bound=np.generic)
 
@@ -21,18 +22,15 @@ VERSION = 1  # of the drawing; photographs of two versions never mix
 
 
 def plan(key: Key, grade: int, hospital: str, difficulty: Difficulty) -> tuple[Lesions, int]:
-    """The lesions that `draw` draws for (seed, patient, eye), and the risk of macular edema that follows from them."""
-    place = anatomy(key)
+    """The lesions that `draw` draws in an eye, and the risk of macular edema that follows from them."""
+    eye = anatomy(key)
     margin = 0.12  # of the largest lesion, so that none is cut off
-    reach = CAMERAS[hospital].reach - margin
-    found = lesions.plan(key, grade, difficulty, place.disc, place.fovea, place.disc_radius, reach)
-    return found, lesions.edema(found, place.fovea, place.disc_radius)
+    found = lesions.place_lesions(key, grade, difficulty, eye, CAMERAS[hospital].reach - margin)
+    return found, lesions.edema(found, eye)
 
 
 def draw(
-    seed: int,
-    patient: int,
-    eye: str,
+    key: Key,
     grade: int,
     hospital: str,
     size: int,
@@ -42,19 +40,18 @@ def draw(
 ) -> tuple[npt.NDArray[np.uint8], Masks]:
     """A photograph, uint8 [height, width, 3], and MA, HE, EX, SE -> mask, bool [height, width].
 
-    `eye` is "left" or "right", `grade` an ICDR grade, `hospital` one of CAMERAS: its photographs' width and height
+    `key` is (seed, patient, eye), `grade` an ICDR grade, `hospital` one of CAMERAS: its photographs' width and height
     are multiples of `size` pixels. `with_lesions=False` draws the same photograph, to the bit, without its lesions; its
     masks are empty.
     """
-    key = (seed, patient, eye)
     camera = CAMERAS[hospital]
     diameter = camera.field * size
     square = int(np.ceil(diameter)) + 2
-    found, _ = plan(key, grade if with_lesions else 0, hospital, difficulty)
+    drawn, _ = plan(key, grade if with_lesions else 0, hospital, difficulty)
     light = draw_eye(key, camera, diameter, square, difficulty)
     if difficulty == "real":
         lesions.render(_distractors(key), difficulty, diameter, light)
-    masks = lesions.render(found, difficulty, diameter, light)
+    masks = lesions.render(drawn, difficulty, diameter, light)
     image = _develop(key, camera, light, diameter)
     height, width = round(camera.height * size), round(camera.width * size)
     return _frame(image, height, width), {name: _frame(mask, height, width) for name, mask in masks.items()}
@@ -80,7 +77,7 @@ def _distractors(key: Key) -> Lesions:
     )
 
 
-def _develop(key: Key, camera: Hospital, light: Plane, diameter: float) -> npt.NDArray[np.uint8]:
+def _develop(key: Key, camera: Camera, light: Plane, diameter: float) -> npt.NDArray[np.uint8]:
     """8-bit values [square, square, 3] within the round aperture, with the sensor's noise. Uses up `light`."""
     x, y = grid(diameter, light.shape[1])
     aperture = np.clip((1 - np.sqrt(distance2(x, y, np.zeros(2)))) * (diameter / 2) + 0.5, 0, 1)
