@@ -24,6 +24,8 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
+from semiretina.data.simulator.drawings import Drawing
+
 FOLDERS = {"MA": "1. Microaneurysms", "HE": "2. Haemorrhages", "EX": "3. Hard Exudates", "SE": "4. Soft Exudates"}
 ANY = np.ones((3, 3), bool)  # 8-connectivity
 LEVELS = (10, 25, 50, 75, 90)

@@ -174,22 +174,7 @@ def draw_split(config: Config, methods: Mapping[str, type[Method]]) -> Split:
 
 def split_by(config: Config, records: Sequence[Record], sha256: Sequence[str], tasks: Mapping[str, Task]) -> Split:
     """The split that the configuration asks for; `sha256` is "" for photographs that nobody has read."""
-    data = config.data
-    return make_split(
-        records,
-        sha256,
-        tasks,
-        seed=config.seed,
-        split_seed=data.split_seed,
-        test=data.test,
-        val=data.val,
-        by=data.by,
-        labels=data.labels,
-        evaluate=data.evaluate,
-        split_unlabeled=data.split_unlabeled,
-        folds=data.folds,
-        fold=data.fold or 0,
-    )
+    return make_split(records, sha256, tasks, config.data, config.seed)
 
 
 def check_unchanged(config: Config, run: RunFolder) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from semiretina.config import Config
-from semiretina.data.roles import make_split
 from semiretina.data.shared import held_back, shared_patients, shared_pictures
 from semiretina.data.simulator.lookalike import write_lookalike
 from semiretina.data.sources import import_source, merge
@@ -18,6 +17,7 @@ from semiretina.preparation import prepare
 from semiretina.records import Record, read_manifest
 from semiretina.run_folder import RunFolder
 from semiretina.tasks import make_tasks
+from splits import make_split
 
 PLANTED = 24
 

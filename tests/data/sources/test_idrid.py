@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from semiretina.data.roles import make_split
 from semiretina.data.same_pictures import Pair
 from semiretina.data.sources import idrid
 from semiretina.data.sources.idrid.published import MASK_FOLDERS, Part
 from semiretina.errors import BadData, MissingInput
 from semiretina.records import LESIONS, Record, read_manifest, write_manifest
 from semiretina.tasks import make_tasks
+from splits import make_split
 
 DATA = Path(os.environ.get("SEMIRETINA_DATA", Path(__file__).parents[4] / "shared" / "data"))
 REAL = DATA / "idrid"

@@ -14,13 +14,13 @@ from PIL import Image
 
 import workbooks
 from semiretina.data import messidor_facts as facts
-from semiretina.data.roles import make_split
 from semiretina.data.sources import messidor
 from semiretina.data.sources.messidor import published
 from semiretina.errors import BadData, MissingInput
 from semiretina.files import sha256_of
 from semiretina.records import Record, read_manifest, write_manifest
 from semiretina.tasks import make_tasks
+from splits import make_split
 
 HEADER = ("Image name", "Ophthalmologic department", "Retinopathy grade", "Risk of macular edema ")
 DEPARTMENTS = {"1": "Service Ophtalmologie Lariboisière", "2": "CHU de St Etienne", "3": "LaTIM - CHU de BREST"}

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from semiretina.data.messidor_facts import FOLDERS
-from semiretina.data.roles import make_split
 from semiretina.data.sources.messidor import extension
 from semiretina.errors import BadData, MissingInput
 from semiretina.records import Record
 from semiretina.tasks import make_tasks
+from splits import make_split
 
 NAMES = ("IM004832.JPG", "IM004833.JPG", "IM000516.jpg", "IM002590.JPG")
 
