@@ -17,7 +17,7 @@ from semiretina.data.split import Split, find_groups, torn_groups
 from semiretina.draws import generator
 from semiretina.errors import BadConfig, BadData
 from semiretina.records import Record
-from semiretina.tasks import Task, known
+from semiretina.tasks import Task
 
 
 def make_split(
@@ -117,8 +117,8 @@ def _kept_apart(records: Sequence[Record], groups: Sequence[str]) -> set[str]:
 def _labeled(records: Sequence[Record], tasks: Mapping[str, Task]) -> list[bool]:
     labeled = np.zeros(len(records), bool)
     for task in tasks.values():
-        labeled |= known(task, task.targets(records))
-    return labeled.tolist()
+        labeled |= task.known(task.targets(records))
+    return [bool(flag) for flag in labeled]
 
 
 def _strata(records: Sequence[Record], tasks: Mapping[str, Task]) -> list[str]:

@@ -33,7 +33,7 @@ from semiretina.methods import METHODS, Method
 from semiretina.preparation import check_config, check_unchanged
 from semiretina.progress import say
 from semiretina.run_folder import RunFolder, finite
-from semiretina.tasks import Task, keys_of, make_tasks
+from semiretina.tasks import Task, make_tasks
 from semiretina.training.ranks import find_place
 
 Floats = npt.NDArray[np.float32]
@@ -54,9 +54,7 @@ def train_folds(
     Raises BadConfig where there are no folds or what is asked of them has no joint result, Refused where the
     photographs changed from fold to fold.
     """
-    assert not (isinstance(config, Config) and overrides), "overrides are read into a file or a dict"
-    if not isinstance(config, Config):
-        config = load_config(Path(config) if isinstance(config, str) else config, overrides)
+    config = load_config(config, overrides)
     check_folds(config)
     assert config.data.folds
     run, place = RunFolder(Path(out)), find_place(config.engine.device)
@@ -109,7 +107,7 @@ def join_folds(config: Config, run: RunFolder, folders: Sequence[RunFolder]) -> 
     values = join_answers(tasks, split, rows, [folder.predictions("test") for folder in folders])
     records, groups = [split.records[row] for row in rows], [split.groups[row] for row in rows]
     truth = {name: torch.from_numpy(task.targets(records)) for name, task in tasks.items()}
-    keys = [key for task in tasks.values() if task.kind == "binary" for key in keys_of(task)]
+    keys = [key for task in tasks.values() for key in task.threshold_keys]
     thresholds = dict.fromkeys(keys, config.threshold)
     given = [split.sha256[row] for row in given_test(split.records, split.groups, tasks)]
     note_look(

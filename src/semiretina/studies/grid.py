@@ -22,7 +22,7 @@ from semiretina.records import RARE_COLUMNS
 from semiretina.report.paper.table1 import short_names
 from semiretina.report.runs import SCHEMA
 from semiretina.run_folder import FREE_KEYS
-from semiretina.toml_text import toml_value
+from semiretina.studies.first_stages import FirstStages, beginnings, find_first_stages
 
 # A search selects on validation photographs: they must stay out of training, and the test set stays closed.
 SEARCH = ("open_test=false", "track_test=false", "refit=none")
@@ -36,52 +36,71 @@ class GridPoint:
     key: str
     parameters: Mapping[str, Any]  # dotted key -> value
     config: Config
+    first: FirstStages | None = None  # what it starts from
 
     def __str__(self) -> str:
         names = short_names(self.parameters)
-        return ", ".join(f"{names[key]} = {toml_value(value)}" for key, value in self.parameters.items())
+        return ", ".join(f"{names[key]} = {shown(value)}" for key, value in self.parameters.items())
 
 
 def grid_points(config: Path, grid: Path, overrides: Sequence[str] = ()) -> list[GridPoint]:
     """The points of a grid around a configuration, in the order of scikit-learn's ParameterGrid.
 
-    Configurations, parts, photographs and splits of all points are checked. Raises BadConfig that names every wrong
-    key (and the nearest right one), empty list and wrong value, and what `train` raises before it begins.
+    Everything that `train` checks before it begins is checked for all points, and raises what it raises there. Raises
+    BadConfig that names every wrong key (and the nearest right one), empty list and wrong value.
     """
-    from sklearn.model_selection import ParameterGrid  # noqa: PLC0415  (slow to import)
-
     axes = read_grid(grid)
     _check_keys(config, grid, axes, overrides)
-    resolved: list[tuple[dict[str, Any], Config]] = []
+    settings: list[dict[str, Any]] = []
+    configs: list[Config] = []
     defects: dict[str, None] = {}  # an ordered set: one wrong value is in many points
     checked: set[str] = set()
-    for parameters in ParameterGrid(axes):
-        ordered = {name: parameters[name] for name in axes}
+    for parameters in combinations(axes):
         try:
-            found = load_config(config, [*overrides, *map(_assignment, ordered.items()), *SEARCH])
-            if _parts(found) not in checked:
-                checked.add(_parts(found))
-                check_config(found, METHODS)
+            resolved = load_config(config, [*overrides, *parameters.items(), *SEARCH])
+            if _without_optimizers(resolved) not in checked:
+                checked.add(_without_optimizers(resolved))
+                check_config(resolved, METHODS)
         except BadConfig as error:
             defects[str(error).removeprefix(f"{config}: ")] = None
-            continue
-        resolved.append((ordered, found))
+        else:
+            settings.append(parameters)
+            configs.append(resolved)
     if defects:
         raise BadConfig(summary(f"{grid} with {config}", list(defects), "correct these and start again"))
     hashes: dict[str, str] = {}
-    points: dict[str, GridPoint] = {}
-    for parameters, found in resolved:
-        parts = _parts(found)
-        if parts not in hashes:
-            split = draw_split(found, METHODS)
+    for resolved in configs:
+        drawn = _without_optimizers(resolved)
+        if drawn not in hashes:
+            split = draw_split(resolved, METHODS)
             if not len(split.rows("val")):
                 raise BadConfig(f"{config}: data.val: a grid is searched on validation photographs, and there are none")
-            hashes[parts] = split_hash(split)
-        point = GridPoint(point_key(found, hashes[parts]), parameters, found)
+            hashes[drawn] = split_hash(split)
+    splits = [hashes[_without_optimizers(resolved)] for resolved in configs]
+    keys = [
+        [point_key(first, s) for first in beginnings(resolved)] for resolved, s in zip(configs, splits, strict=True)
+    ]
+    firsts = find_first_stages(keys, configs)
+    points: dict[str, GridPoint] = {}
+    for parameters, resolved, split_sha256, first in zip(settings, configs, splits, firsts, strict=True):
+        point = GridPoint(point_key(resolved, split_sha256), parameters, resolved, first)
         if point.key in points:
             raise BadConfig(f"{grid}: '{points[point.key]}' and '{point}' are the same experiment; take one out")
         points[point.key] = point
     return list(points.values())
+
+
+def combinations(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every choice of one value from each axis, in the order of scikit-learn's ParameterGrid."""
+    from sklearn.model_selection import ParameterGrid  # noqa: PLC0415  (slow to import)
+
+    return [{key: values[key] for key in axes} for values in ParameterGrid(dict(axes))]
+
+
+def configs_of(config: Config, grid: Path) -> list[Config]:
+    """The configurations of a grid's points around a resolved one, unchecked."""
+    raw = config.model_dump(mode="json")
+    return [load_config(raw, [*parameters.items(), *SEARCH]) for parameters in combinations(read_grid(grid))]
 
 
 def read_grid(file: Path) -> dict[str, list[Any]]:
@@ -96,11 +115,11 @@ def read_grid(file: Path) -> dict[str, list[Any]]:
     defects = [] if axes else [f"it names no hyper-parameter; write a line such as {EXAMPLE}"]
     for key, values in axes.items():
         if not isinstance(values, list):
-            defects.append(f"{key}: {toml_value(values)} is not a list of values; write [{toml_value(values)}]")
+            defects.append(f"{key}: {shown(values)} is not a list of values; write [{shown(values)}]")
             continue
         if not values:
             defects.append(f"{key}: the list is empty; give it a value, or take the key out")
-        texts = [toml_value(value) for value in values]
+        texts = [shown(value) for value in values]
         defects += [f"{key}: {text} stands there twice" for text in dict.fromkeys(texts) if texts.count(text) > 1]
         if any(key == setting.partition("=")[0] for setting in SEARCH):
             defects.append(f"{key}: is set by the search itself ({', '.join(SEARCH)})")
@@ -139,12 +158,12 @@ def split_hash(split: Split) -> str:
 
 
 def _check_keys(config: Path, grid: Path, axes: Mapping[str, Sequence[Any]], overrides: Sequence[str]) -> None:
-    """Raises BadConfig for every key that the configuration cannot take, told once and not with each of its values."""
+    """Raises BadConfig for every key that the configuration cannot take, named once and not with each of its values."""
     load_config(config, [*overrides, *SEARCH])
     defects = []
     for key, values in axes.items():
         try:
-            load_config(config, [*overrides, *SEARCH, _assignment((key, values[0]))])
+            load_config(config, [*overrides, *SEARCH, (key, values[0])])
         except BadConfig as error:
             text = str(error).removeprefix(f"{config}: ")
             # What stands in the grid was not given with -o.
@@ -156,11 +175,12 @@ def _check_keys(config: Path, grid: Path, axes: Mapping[str, Sequence[Any]], ove
         raise BadConfig(summary(f"{grid} with {config}", defects, "correct these keys and start again"))
 
 
-def _assignment(axis: tuple[str, Any]) -> str:
-    return f"{axis[0]}={toml_value(axis[1])}"
+def shown(value: Any) -> str:
+    """A value of a grid as a person reads it, on one line; 1 and 1.0 differ."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _parts(config: Config) -> str:
+def _without_optimizers(config: Config) -> str:
     """All but the optimisers, which most grids vary: what was checked, or drawn, once needs no second look."""
     settings = config.model_dump(mode="json")
     for stage in settings["stages"]:

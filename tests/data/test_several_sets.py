@@ -7,10 +7,16 @@ from pathlib import Path
 import pytest
 
 from semiretina.config import Config
-from semiretina.data.shared import held_back, shared_patients, shared_pictures
 from semiretina.data.simulator.lookalike import write_lookalike
 from semiretina.data.sources import import_source, merge
-from semiretina.data.split import Split, read_split, torn_groups
+from semiretina.data.split import (
+    Split,
+    held_back,
+    patients_in_several_sets,
+    pictures_in_several_sets,
+    read_split,
+    torn_groups,
+)
 from semiretina.files import sha256_of
 from semiretina.methods import METHODS
 from semiretina.preparation import prepare
@@ -50,7 +56,7 @@ def test_a_shared_picture_is_on_one_side(joined, seed, by):
     )
     assert sum(pairs.values()) == PLANTED
     assert set(pairs) == {("train", "unlabeled"), ("val", "unused"), ("test", "unused")}
-    told = shared_pictures(split)
+    told = pictures_in_several_sets(split)
     assert told.startswith(f"{PLANTED} pictures stand in more than one data set, never separated by the split: ")
     own = {name: pairs[name, "unlabeled" if name == "train" else "unused"] for name in ("test", "train", "val")}
     assert f"messidor {', '.join(f'{n} {name}' for name, n in own.items())}; " in told
@@ -64,7 +70,7 @@ def test_preparing_a_run_tells_how_many(joined, make_config, make_stage, tmp_pat
     prepare(Config(**config), run, METHODS)
     split = read_split(run.split)
     said = capfd.readouterr().err
-    assert shared_pictures(split) in said
+    assert pictures_in_several_sets(split) in said
     assert f"split: {PLANTED} pictures stand in more than one data set" in said
     assert f"split: {held_back(split)}" in said
     tested = {split.sha256[row] for row in split.rows("test")}
@@ -75,8 +81,8 @@ def test_preparing_a_run_tells_how_many(joined, make_config, make_stage, tmp_pat
 def test_nothing_is_told_where_nothing_is_shared():
     records = [Record(path=Path(f"/{n}.jpg"), dataset="one" if n < 2 else "two") for n in range(4)]
     roles = ["train", "train", "unlabeled", "unlabeled"]
-    assert not shared_pictures(Split(records, ["a", "a", "b", "b"], ["a", "a", "b", "b"], roles))
-    told = shared_pictures(Split(records, ["a", "b", "b", "c"], ["a", "b", "b", "c"], roles))
+    assert not pictures_in_several_sets(Split(records, ["a", "a", "b", "b"], ["a", "a", "b", "b"], roles))
+    told = pictures_in_several_sets(Split(records, ["a", "b", "b", "c"], ["a", "b", "b", "c"], roles))
     assert told == (
         "1 picture stands in more than one data set, never separated by the split: one 1 train; two 1 unlabeled"
     )
@@ -86,12 +92,12 @@ def test_patients_of_one_name_in_two_data_sets_are_told():
     names = [("one", "p1"), ("one", "p2"), ("two", "p1"), ("two", "p3"), ("two", ""), ("one", "")]
     records = [Record(path=Path(f"/{n}.jpg"), dataset=d, patient=p) for n, (d, p) in enumerate(names)]
     split = Split(records, list("abcdef"), list("abcdef"), ["train"] * 6)
-    assert shared_patients(split) == (
+    assert patients_in_several_sets(split) == (
         "1 name of a patient stands in more than one data set (one, two), taken for different people; if they are "
         "the same, give their photographs one `dataset` in the manifest"
     )
     apart = [0, 1, 3, 4, 5]
-    assert not shared_patients(Split([records[n] for n in apart], list("abdef"), list("abdef"), ["train"] * 5))
+    assert not patients_in_several_sets(Split([records[n] for n in apart], list("abdef"), list("abdef"), ["train"] * 5))
 
 
 def test_unlabeled_photographs_of_a_tested_patient_are_counted():
