@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semiretina.checks import check_claim
 from semiretina.config import Claim, Config, dump_toml, load_config
 from semiretina.errors import BadConfig, MissingInput, Refused
 from semiretina.lookup import arguments, lookup
 from semiretina.methods import METHODS
 from semiretina.models import MODELS
 from semiretina.overrides import parse_overrides
-from semiretina.preparation import check_claim
 from semiretina.run_folder import RunFolder
 
 TEXT = """\

@@ -5,6 +5,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,9 @@ import torch
 from torch import Tensor
 
 from semiretina import __version__
+from semiretina.checks import check_config
 from semiretina.config import Config, load_config
-from semiretina.data.pixels import Pixels
-from semiretina.data.split import Split, read_split
-from semiretina.draws import generator, seed_of
+from semiretina.draws import seed_of
 from semiretina.judging.grader import Grader
 from semiretina.judging.heatmaps import write_mistakes
 from semiretina.judging.inference import full_scores, infer_rows, write_predictions
@@ -28,12 +28,12 @@ from semiretina.judging.out_of_fold import fix_on_folds
 from semiretina.judging.samples import write_samples
 from semiretina.judging.test_set import patients_of
 from semiretina.methods import METHODS, Method
-from semiretina.models import build_network
+from semiretina.models import configured_network
 from semiretina.models.network import Network
-from semiretina.preparation import check_config, model_parameters, open_cache, prepare
+from semiretina.preparation import Prepared, prepare
 from semiretina.progress import say
 from semiretina.run_folder import RunFolder
-from semiretina.tasks import Task, make_tasks
+from semiretina.tasks import Task
 from semiretina.training.epoch import Phase, Position
 from semiretina.training.loop import find_start, train_phase
 from semiretina.training.ranks import Place, find_place
@@ -65,44 +65,44 @@ def train_run(
     It ends with the same bits as one that trains those stages itself.
     """
     run, place = RunFolder(out), find_place(config.engine.device)
-    set_determinism(config)
-    if not place.first:
-        place.wait()
-        return _train(config, run, place, methods, first)
-    check_config(config, methods)
+    set_determinism(config.engine.deterministic)
+    if place.first:
+        check_config(config, methods)
     fresh = not run.config.exists()
-    with run.claimed(config):
+    with run.claimed(config) if place.first else nullcontext():
+        if run.result.exists():
+            say(f"{run.path}: this run is finished; here is its result")
+            return run.read_result()
         try:
-            prepare(config, run, methods)
+            prepared = prepare(config, run, methods, place)
         except BaseException:
-            if fresh:
+            if fresh and place.first:
                 run.withdraw()
             raise
-        place.wait()
-        return _train(config, run, place, methods, first)
+        return _train(config, prepared, run, place, methods, first)
 
 
-def set_determinism(config: Config) -> None:
+def set_determinism(deterministic: bool) -> None:
     """Bit-exact repetition, or speed, before the first kernel runs."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Where a GPU has no deterministic kernel, torch warns and goes on; on the CPU all of ours have one.
-    torch.use_deterministic_algorithms(config.engine.deterministic, warn_only=torch.cuda.is_available())
-    torch.backends.cudnn.benchmark = not config.engine.deterministic
+    torch.use_deterministic_algorithms(deterministic, warn_only=torch.cuda.is_available())
+    torch.backends.cudnn.benchmark = not deterministic
 
 
 def _train(
-    config: Config, run: RunFolder, place: Place, methods: Mapping[str, type[Method]], first: Path | None
+    config: Config,
+    prepared: Prepared,
+    run: RunFolder,
+    place: Place,
+    methods: Mapping[str, type[Method]],
+    first: Path | None,
 ) -> dict[str, Any]:
-    if run.result.exists():
-        say(f"{run.path}: this run is finished; here is its result")
-        return run.read_result()
-    split = read_split(run.split, config.data.by)
-    tasks = make_tasks(config.tasks, split.records)
-    targets = make_targets(config, split, tasks, place)
-    pixels = _pixels(config, split, place)
+    split, tasks = prepared.split, prepared.tasks
     select = len(split.rows("val")) >= SELECT_FROM
-    phase = Phase("train", config.stages, config, methods, tasks, split, pixels, targets, run, place, select)
-
+    phase = Phase(
+        "train", config.stages, config, methods, tasks, split, prepared.pixels, prepared.targets, run, place, select
+    )
     start = find_start(run)
     if first and not start:
         start = start_after(RunFolder(first), run, place)
@@ -144,37 +144,10 @@ def start_after(first: RunFolder, run: RunFolder, place: Place) -> tuple[Positio
     return replace(position, selected_epoch=0, selected_updates=0, best=None), tensors
 
 
-def make_targets(config: Config, split: Split, tasks: Mapping[str, Task], place: Place) -> dict[str, Tensor]:
-    """Targets by task for every row of the split, on the device.
-
-    With `shuffle_labels` those of the training and validation rows are permuted among themselves, task by task: a
-    control that must end at chance, and may not be selected by true labels either.
-    """
-    targets = {}
-    for name, task in tasks.items():
-        values = task.targets(split.records)
-        if config.data.shuffle_labels:
-            rows = split.rows("train", "val")
-            values[rows] = values[generator("shuffle", config.seed, name).permutation(rows)]
-        targets[name] = torch.from_numpy(values).to(place.device)
-    return targets
-
-
-def _pixels(config: Config, split: Split, place: Place) -> Pixels:
-    cache = open_cache(config)
-    entries = cache.add([record.path for record in split.records])
-    rows = [
-        -1 if entry.row is None or role == "unused" else entry.row
-        for entry, role in zip(entries, split.roles, strict=True)
-    ]
-    return Pixels(cache.rows(), np.array(rows, np.int64), place.device, [entry.box for entry in entries])
-
-
 def _network(config: Config, tasks: Mapping[str, Task], place: Place) -> Network:
     torch.manual_seed(seed_of(config.seed, "network"))
     outputs = {name: task.num_logits for name, task in tasks.items()}
-    network = build_network(str(config.model["name"]), outputs, config.data.size, model_parameters(config))
-    return network.to(place.device)
+    return configured_network(config.model, outputs, config.data.size).to(place.device)
 
 
 def _finish(phase: Phase, network: Network, position: Position) -> dict[str, Any]:

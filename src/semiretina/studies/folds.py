@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from semiretina.checks import check_config
 from semiretina.config import Config, load_config
 from semiretina.data.roles import given_test
 from semiretina.data.split import Split, list_sha256, read_split
@@ -30,7 +31,7 @@ from semiretina.judging.inference import full_scores, write_predictions
 from semiretina.judging.ledger import note_look
 from semiretina.judging.predictions import read_answers
 from semiretina.methods import METHODS, Method
-from semiretina.preparation import check_config, check_unchanged
+from semiretina.preparation import check_unchanged
 from semiretina.progress import say
 from semiretina.run_folder import RunFolder, finite
 from semiretina.tasks import Task, make_tasks
