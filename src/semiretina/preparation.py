@@ -18,12 +18,12 @@ from semiretina.data.roles import make_split
 from semiretina.data.shared import held_back, kept_out, shared_patients, shared_pictures
 from semiretina.data.split import Split, read_split
 from semiretina.draws import generator
-from semiretina.errors import BadData, Refused, writing
+from semiretina.errors import BadData, Refused, summary, writing
 from semiretina.files import read_text, sha256_of, write_text
 from semiretina.judging.out_of_fold import check_copy, open_folds, take_answers
 from semiretina.methods import Method
 from semiretina.progress import say
-from semiretina.records import Record, read_manifest, summary
+from semiretina.records import Record, read_manifest
 from semiretina.run_folder import RunFolder
 from semiretina.tasks import Task, make_tasks
 from semiretina.training.ranks import Place

@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from semiretina.errors import Interrupted, MissingInput, Refused, UserError
+from semiretina.errors import Interrupted, MissingInput, Refused, UserError, summary
 from semiretina.files import write_text
 from semiretina.progress import say
-from semiretina.records import summary
 from semiretina.studies.grid import GridPoint
 from semiretina.studies.points import SECONDS_BETWEEN_LOOKS, work
 

@@ -15,11 +15,11 @@ from typing import Any
 from semiretina.checks import check_config
 from semiretina.config import Config, load_config
 from semiretina.data.split import Split
-from semiretina.errors import BadConfig
+from semiretina.errors import BadConfig, summary
 from semiretina.files import read_text, sha256_of
 from semiretina.methods import METHODS
 from semiretina.preparation import draw_split
-from semiretina.records import RARE_COLUMNS, summary
+from semiretina.records import RARE_COLUMNS
 from semiretina.report.paper.table1 import short_names
 from semiretina.report.runs import SCHEMA
 from semiretina.run_folder import FREE_KEYS
