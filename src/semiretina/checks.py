@@ -19,18 +19,17 @@ from semiretina.training.loop import make_method, sides
 
 def check_config(config: Config, methods: Mapping[str, type[Method]]) -> None:
     """Builds network and methods once: a wrong name, size, parameter or file of weights is told before any work."""
-    for name in config.tasks:
-        make_task(name, "icdr")
+    tasks = {name: make_task(name, "icdr") for name in config.tasks}
     if config.data.folds and config.data.fold is None:
         raise BadConfig(
             f"data.folds: one run tests one of the {config.data.folds} folds; set data.fold = 0 to "
             f"{config.data.folds - 1}, or train them all by `semiretina train` or `studies.folds.train_folds`"
         )
     if config.claim:
-        check_claim(config.claim, config.tasks)
+        check_claim(config.claim, tasks)
     if config.operating:
-        check_aim(config.operating, config.tasks)
-    check_prevalence(config.prevalence, config.tasks)
+        check_aim(config.operating, tasks)
+    check_prevalence(config.prevalence, tasks)
     network = _sketch(config)
     for number, stage in enumerate(config.stages):
         make_method(stage, number, network, methods)
@@ -40,13 +39,13 @@ def check_config(config: Config, methods: Mapping[str, type[Method]]) -> None:
         configured_network(config.model, dict.fromkeys(config.tasks, 1), config.data.size)
 
 
-def check_claim(claim: Claim, names: Sequence[str]) -> None:
+def check_claim(claim: Claim, tasks: Mapping[str, Task]) -> None:
     """Raises BadConfig for a task or output that the experiment does not have, and for a score that it cannot have."""
-    key = claim.task or names[0]
+    key = claim.task or next(iter(tasks))
     name, dot, _ = key.partition(".")
-    if name not in names:
-        raise BadConfig(f"claim.task: this experiment has no task '{name}', but {', '.join(names)}")
-    task = make_task(name, "icdr")
+    if name not in tasks:
+        raise BadConfig(f"claim.task: this experiment has no task '{name}', but {', '.join(tasks)}")
+    task = tasks[name]
     if dot and task.keys == (name,):
         raise BadConfig(f"claim.task: '{name}' has no outputs to choose from; write '{name}'")
     if key not in task.keys:
@@ -56,17 +55,17 @@ def check_claim(claim: Claim, names: Sequence[str]) -> None:
         raise BadConfig(f"claim.score: quadratic_kappa is of grades, and '{key}' is yes or no; take auroc or accuracy")
 
 
-def check_aim(operating: Operating, names: Sequence[str]) -> None:
+def check_aim(operating: Operating, tasks: Mapping[str, Task]) -> None:
     """Raises BadConfig for a sensitivity or specificity where no task answers yes or no."""
     aims = {"sensitivity": operating.sensitivity, "specificity": operating.specificity}
     for aim, wanted in aims.items():
-        if wanted is not None and not any(make_task(name, "icdr").threshold_keys for name in names):
-            raise BadConfig(f"operating.{aim}: none of the tasks {', '.join(names)} is a yes or no; take it out")
+        if wanted is not None and not any(task.threshold_keys for task in tasks.values()):
+            raise BadConfig(f"operating.{aim}: none of the tasks {', '.join(tasks)} is a yes or no; take it out")
 
 
-def check_prevalence(prevalence: Mapping[str, float], names: Sequence[str]) -> None:
+def check_prevalence(prevalence: Mapping[str, float], tasks: Mapping[str, Task]) -> None:
     """Raises BadConfig for the prevalence of what is no yes-or-no output of the experiment."""
-    keys = [key for name in names for key in make_task(name, "icdr").threshold_keys]
+    keys = [key for task in tasks.values() for key in task.threshold_keys]
     for key in prevalence:
         if key not in keys:
             known_keys = f"known are {', '.join(keys)}" if keys else "no task here is a yes or no"

@@ -1,6 +1,5 @@
 """The main path, top to bottom: config -> records -> split -> pixels -> network -> stages -> predictions -> result."""
 
-import os
 import platform
 import shutil
 import sys
@@ -36,7 +35,7 @@ from semiretina.run_folder import RunFolder
 from semiretina.tasks import Task
 from semiretina.training.epoch import Phase, Position
 from semiretina.training.loop import find_start, train_phase
-from semiretina.training.ranks import Place, find_place
+from semiretina.training.ranks import Place, find_place, set_determinism
 
 # With fewer validation labels the best epoch is mostly luck, so nothing is selected on them: the last epoch counts.
 SELECT_FROM = 50
@@ -68,26 +67,11 @@ def train_run(
     set_determinism(config.engine.deterministic)
     if place.first:
         check_config(config, methods)
-    fresh = not run.config.exists()
     with run.claimed(config) if place.first else nullcontext():
         if run.result.exists():
             say(f"{run.path}: this run is finished; here is its result")
             return run.read_result()
-        try:
-            prepared = prepare(config, run, methods, place)
-        except BaseException:
-            if fresh and place.first:
-                run.withdraw()
-            raise
-        return _train(config, prepared, run, place, methods, first)
-
-
-def set_determinism(deterministic: bool) -> None:
-    """Bit-exact repetition, or speed, before the first kernel runs."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # Where a GPU has no deterministic kernel, torch warns and goes on; on the CPU all of ours have one.
-    torch.use_deterministic_algorithms(deterministic, warn_only=torch.cuda.is_available())
-    torch.backends.cudnn.benchmark = not deterministic
+        return _train(config, prepare(config, run, methods, place), run, place, methods, first)
 
 
 def _train(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,9 +32,17 @@ from semiretina.training.ranks import Place
 FOLDS_BELOW = 200  # positives, below which all of them should be tested
 
 
+class Drawn(NamedTuple):
+    """Who is in which role, what is asked of them, and where their pixels lie in the cache."""
+
+    split: Split
+    tasks: Mapping[str, Task]
+    entries: Sequence[Entry]
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """What a training starts from: who is in which role, what is asked of them, and their pixels on the device."""
+    """What a training starts from."""
 
     split: Split
     tasks: Mapping[str, Task]
@@ -47,45 +56,43 @@ def prepare(config: Config, run: RunFolder, methods: Mapping[str, type[Method]],
     The first process does so, and the others read what it wrote. Raises BadData that names every photograph that is
     missing or unreadable, Refused that names what has changed.
     """
-    if not place.first:
+    if place.first and not run.split.exists():
+        drawn = _draw_for_run(config, run, methods)
         place.wait()
-        split = read_split(run.split, config.data.by)
-        entries = read_photographs(config.data, split.records)
-    elif run.split.exists():
-        split, entries = check_unchanged(config, run)
+    elif place.first:
+        drawn = read_drawn(config, run)
+        place.wait()
     else:
-        split, entries = _draw_for_run(config, run, methods)
-    if place.first:
         place.wait()
-    tasks = make_tasks(config.tasks, split.records)
+        drawn = read_drawn(config, run, check=False)
+    targets = make_targets(config, drawn.split, drawn.tasks, place.device)
     rows = [
         -1 if entry.row is None or role == "unused" else entry.row
-        for entry, role in zip(entries, split.roles, strict=True)
+        for entry, role in zip(drawn.entries, drawn.split.roles, strict=True)
     ]
-    stored = open_cache(config.data).rows()
-    pixels = Pixels(stored, np.array(rows, np.int64), place.device, [entry.box for entry in entries])
-    return Prepared(split, tasks, make_targets(config, split, tasks, place.device), pixels)
+    boxes = [entry.box for entry in drawn.entries]
+    pixels = Pixels(open_cache(config.data).rows(), np.array(rows, np.int64), place.device, boxes)
+    return Prepared(drawn.split, drawn.tasks, targets, pixels)
 
 
-def _draw_for_run(config: Config, run: RunFolder, methods: Mapping[str, type[Method]]) -> tuple[Split, list[Entry]]:
-    """The split, written into the run folder, with all that should be said of it."""
+def _draw_for_run(config: Config, run: RunFolder, methods: Mapping[str, type[Method]]) -> Drawn:
+    """What is drawn, written into the run folder, with all that should be said of it."""
     folds = open_folds(config) if config.operating and config.operating.folds else None
-    split, entries = draw_split(config, methods)
-    tasks = make_tasks(config.tasks, split.records)
+    drawn = draw(config, methods)
+    split, tasks = drawn.split, drawn.tasks
     if folds:
         take_answers(folds, config, split, tasks, run)
     split.write(run.split)
     write_text(run.split_sum, f"{sha256_of(run.split)}  {run.split.name}\n")
     say("split: " + ", ".join(f"{count} {role}" for role, count in split.counts.items()))
-    notices = [shared_pictures(split), shared_patients(split), held_back(split), advise_folds(config, split, tasks)]
-    if config.data.folds:
-        notices.append(kept_out(split))
+    notices = [shared_pictures(split), shared_patients(split), held_back(split)]
+    notices.append(kept_out(split) if config.data.folds else advise_folds(config, split, tasks))
     for notice in filter(None, notices):
         say(f"split: {notice}")
-    return split, entries
+    return drawn
 
 
-def draw_split(config: Config, methods: Mapping[str, type[Method]]) -> tuple[Split, list[Entry]]:
+def draw(config: Config, methods: Mapping[str, type[Method]]) -> Drawn:
     """Reads manifest and photographs and draws the roles; nothing is written but the pixel cache.
 
     Raises BadData that names every photograph that is missing or unreadable, or says why nothing can be learned.
@@ -96,7 +103,7 @@ def draw_split(config: Config, methods: Mapping[str, type[Method]]) -> tuple[Spl
     entries = read_photographs(config.data, records)
     split = split_by(config, records, [entry.sha256 for entry in entries], tasks)
     check_split(config, split, tasks, methods)
-    return split, entries
+    return Drawn(split, tasks, entries)
 
 
 def split_by(config: Config, records: Sequence[Record], sha256: Sequence[str], tasks: Mapping[str, Task]) -> Split:
@@ -119,13 +126,24 @@ def split_by(config: Config, records: Sequence[Record], sha256: Sequence[str], t
     )
 
 
-def check_unchanged(config: Config, run: RunFolder) -> tuple[Split, list[Entry]]:
-    """The run's split and its photographs, where they still are what the run began with.
+def read_drawn(config: Config, run: RunFolder, *, check: bool = True) -> Drawn:
+    """What a run began with. Raises Refused where the manifest says something else now, or photographs are others.
 
-    Raises Refused when the split was edited, the manifest says something else now, or photographs are others.
-    Out-of-fold answers that were taken must still be there, too.
+    An edited split is refused, too, and taken out-of-fold answers must still be there.
     """
     split = read_split(run.split, config.data.by)
+    if check:
+        check_begun(config, run, split)
+    entries = read_photographs(config.data, split.records)
+    used = [row for row, role in enumerate(split.roles) if role != "unused"]
+    if changed := [split.records[row].path.name for row in used if entries[row].sha256 != split.sha256[row]]:
+        defects = [f"{name} is not the photograph that was split" for name in changed]
+        raise Refused(summary(str(run.split), defects, "put the photographs back, or train anew in another --out"))
+    return Drawn(split, make_tasks(config.tasks, split.records), entries)
+
+
+def check_begun(config: Config, run: RunFolder, split: Split) -> None:
+    """Raises Refused when split or out-of-fold answers were edited, or the manifest says something else now."""
     if run.split_sum.exists() and read_text(run.split_sum).split()[:1] != [sha256_of(run.split)]:
         raise Refused(
             f"{run.split}: was edited after the run began (its SHA-256 is not that in {run.split_sum.name}); "
@@ -144,18 +162,6 @@ def check_unchanged(config: Config, run: RunFolder) -> tuple[Split, list[Entry]]
         if differing:
             advice = "restore the manifest, or train anew in another --out"
             raise Refused(summary(f"{manifest}: is not what {run.split} was drawn from", differing, advice))
-    entries = read_photographs(config.data, split.records)
-    used = [row for row, role in enumerate(split.roles) if role != "unused"]
-    changed = [split.records[row].path.name for row in used if entries[row].sha256 != split.sha256[row]]
-    if changed:
-        raise Refused(
-            summary(
-                str(run.split),
-                [f"{name} is not the photograph that was split" for name in changed],
-                "put the photographs back, or train anew in another --out",
-            )
-        )
-    return split, entries
 
 
 def read_photographs(data: Data, records: Sequence[Record]) -> list[Entry]:
@@ -180,7 +186,7 @@ def advise_folds(config: Config, split: Split, tasks: Mapping[str, Task]) -> str
     A photograph is positive where one of the task's outputs is, or its grade above 0.
     """
     drawn = config.open_test and len(split.rows("test")) and all(record.split != "test" for record in split.records)
-    if config.data.folds or not drawn:
+    if not drawn:
         return ""
     name, task = next(iter(tasks.items()))
     judged = [r for r in split.records if not config.data.evaluate or r.dataset in config.data.evaluate]

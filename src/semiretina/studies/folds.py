@@ -31,7 +31,7 @@ from semiretina.judging.inference import full_scores, write_predictions
 from semiretina.judging.ledger import note_look
 from semiretina.judging.predictions import read_answers
 from semiretina.methods import METHODS, Method
-from semiretina.preparation import check_unchanged
+from semiretina.preparation import read_drawn
 from semiretina.progress import say
 from semiretina.run_folder import RunFolder, finite
 from semiretina.tasks import Task, make_tasks
@@ -59,26 +59,23 @@ def train_folds(
     check_folds(config)
     assert config.data.folds
     run, place = RunFolder(Path(out)), find_place(config.engine.device)
-    parts = [config.model_copy(update={"data": _of_fold(config, number)}) for number in range(config.data.folds)]
+    configs = [
+        config.model_copy(update={"data": config.data.model_copy(update={"fold": number})})
+        for number in range(config.data.folds)
+    ]
     if place.first:
-        check_config(parts[0], {**METHODS, **(methods or {})})
-    fresh = not run.config.exists()
+        check_config(configs[0], {**METHODS, **(methods or {})})
     with run.claimed(config) if place.first else nullcontext():
         place.wait()
         if run.result.exists():
             say(f"{run.path}: these folds are finished; here is their result")
             return run.read_result() if place.first else {}
-        folders = [RunFolder(run.path / f"fold-{number}") for number in range(len(parts))]
-        for number, (part, folder) in enumerate(zip(parts, folders, strict=True)):
-            say(f"fold {number + 1} of {len(parts)}: {folder.path}")
-            try:
-                if number and place.first and not folder.split.exists():
-                    check_unchanged(parts[0], folders[0])
-                train(part, folder.path, methods=methods)
-            except BaseException:
-                if fresh and place.first and not folders[0].path.exists():
-                    run.withdraw()
-                raise
+        folders = [RunFolder(run.path / f"fold-{number}") for number in range(len(configs))]
+        for number, (of_fold, folder) in enumerate(zip(configs, folders, strict=True)):
+            say(f"fold {number + 1} of {len(configs)}: {folder.path}")
+            if number and place.first and not folder.split.exists():
+                read_drawn(configs[0], folders[0])
+            train(of_fold, folder.path, methods=methods)
         return join_folds(config, run, folders) if place.first else {}
 
 
@@ -254,7 +251,3 @@ def join_samples(run: RunFolder, folders: Sequence[RunFolder]) -> None:
             kept.append(mistake | names)
     if found:
         write_text(run.samples / INDEX, json.dumps(finite(kept), indent=1) + "\n")
-
-
-def _of_fold(config: Config, number: int) -> Any:
-    return config.data.model_copy(update={"fold": number})
