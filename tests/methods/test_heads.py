@@ -15,7 +15,6 @@ from sklearn.preprocessing import StandardScaler
 
 from semiretina.batch import Batch, Photographs
 from semiretina.errors import BadConfig
-from semiretina.judging.inference import probabilities
 from semiretina.methods import METHODS
 from semiretina.methods.linear_probe import LinearProbe, fit_head
 from semiretina.records import Record
@@ -56,7 +55,7 @@ def both():
 
 def answers(task, logits):
     """What the task says of each photograph: yes or no for each output, or a class."""
-    found = probabilities(task, logits)
+    found = task.probabilities(logits)
     return found > 0.5 if task.kind == "binary" else found.argmax(axis=1)
 
 
@@ -216,7 +215,7 @@ def test_a_probe_of_grades_is_a_regression_for_each_question(make_network, at_st
         expected = LogisticRegression(max_iter=2000).fit(scaled[:24], grades > question).predict_proba(scaled)[:, 1]
         np.testing.assert_allclose(logits[:, question].sigmoid().numpy(), expected, atol=1e-3)
     # Nobody has grade 4, so that its question is always answered no.
-    assert probabilities(task, logits)[:, 4].max() < 1e-6
+    assert task.probabilities(logits)[:, 4].max() < 1e-6
 
 
 def test_a_probe_decides_nothing_where_nothing_is_known():
