@@ -23,8 +23,9 @@ from semiretina.data.steps import StageSteps, sees_labels
 from semiretina.data.stream import Stream
 from semiretina.draws import seed_of
 from semiretina.errors import BadConfig, BadData, MissingInput, NonFiniteLoss
+from semiretina.judging.inference import reconstruct_rows
 from semiretina.judging.lesion_survival import write_survival
-from semiretina.judging.samples import write_samples
+from semiretina.judging.samples import SAMPLES, write_samples
 from semiretina.lookup import arguments, lookup
 from semiretina.methods import Method
 from semiretina.models.network import Network
@@ -57,7 +58,8 @@ def train_phase(
         if method.reconstructs and phase.place.first:
             # Now, while the decoder fits the encoder: the next stage moves the one without the other.
             batch, role = phase.config.engine.eval_batch, phase.last_role
-            write_samples(phase.run.samples, phase.split, role, phase.pixels, network, batch, decode=True)
+            shown = reconstruct_rows(network, phase.pixels, phase.split.rows(role)[:SAMPLES], batch)[1]
+            write_samples(phase.run.sample_list, phase.split, role, phase.pixels, shown)
             write_survival(phase.run.survival, phase.split, role, phase.pixels, network, batch)
             position = replace(position, reconstruction=held_out_reconstruction(phase, network, role))
     phase.place.send_weights(network)
