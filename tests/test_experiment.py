@@ -19,6 +19,7 @@ from semiretina.errors import BadConfig, BadData, NonFiniteLoss, Refused
 from semiretina.judging.evaluate import evaluate
 from semiretina.methods import METHODS
 from semiretina.methods.method import Method, side
+from semiretina.result import paper_protocol
 from semiretina.tasks import make_tasks
 from semiretina.training.ranks import Place
 
@@ -236,7 +237,7 @@ def test_the_papers_protocol_of_an_autoencoder_has_no_accuracy(make_config, make
 
 
 def test_paper_protocol_by_hand():
-    found = experiment.paper_protocol([0.5, 0.75, 0.5, 0.75, 0.6])
+    found = paper_protocol([0.5, 0.75, 0.5, 0.75, 0.6])
     assert found == {"max": 0.75, "epoch": 2, "last": 0.6, "mean_last_ten": pytest.approx(0.62)}
 
 

@@ -11,7 +11,7 @@ import pytest
 import semiretina
 from semiretina import checkpoint
 from semiretina.config import load_config
-from semiretina.errors import BadConfig, NonFiniteLoss
+from semiretina.errors import BadConfig, BadData, NonFiniteLoss
 from semiretina.judging.evaluate import evaluate
 from semiretina.report.runs import read_runs
 from semiretina.report.scores_text import to_text
@@ -100,6 +100,24 @@ def test_in_another_manifest_what_cannot_be_read_is_referred(run, rows, tmp_path
     assert scores["levels"]["patient"]["specificity"]["value"] <= 2 / 4
     # Sites that this manifest does not have are none of its business.
     assert not any("trained on" in told for told in scores["caution"])
+
+
+def test_where_nothing_can_be_read_the_first_photograph_is_named(run, rows, tmp_path):
+    other = [
+        {**row, "split": "", "quality": "", "path": str(tmp_path / f"{n}.jpg")} for n, row in enumerate(rows[16:19])
+    ]
+    for row in other:
+        Path(row["path"]).write_bytes(b"")
+    other[1]["path"] += ".gone"
+    with pytest.raises(BadData, match=r"none of its 3 photographs can be read; look at the first: .*0\.jpg: "):
+        evaluate(run, write(tmp_path / "other.csv", other))
+
+
+def test_a_manifest_may_be_named_by_a_text(run, rows, tmp_path):
+    other = write(tmp_path / "other.csv", [{**row, "split": ""} for row in rows[16:24]])
+    assert evaluate(str(run), str(other)) == evaluate(run, other)
+    with pytest.raises(BadConfig, match="split tset: known are val and test; or name a manifest"):
+        evaluate(run, "tset")
 
 
 def test_a_broken_grader_names_the_photographs(run, tmp_path):

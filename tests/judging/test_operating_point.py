@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.special import expit, logit, softmax
 
 import semiretina
-from semiretina import experiment
+from semiretina import result as ending
 from semiretina.config import dump_toml, load_config
 from semiretina.data.split import read_split
 from semiretina.errors import BadConfig, BadData, Refused
@@ -297,13 +297,13 @@ def test_a_run_that_was_stopped_fixes_the_same(refit, step, configure, trained, 
 
 
 def test_the_grader_is_frozen_before_the_test_set_is_looked_at(configure, tmp_path, monkeypatch):
-    real, seen = experiment.infer_rows, []
+    real, seen = ending.infer_rows, []
 
     def watched(network, pixels, rows, batch):
         seen.append((set(rows.tolist()), (tmp_path / "grader.json").exists()))
         return real(network, pixels, rows, batch)
 
-    monkeypatch.setattr(experiment, "infer_rows", watched)
+    monkeypatch.setattr(ending, "infer_rows", watched)
     semiretina.train(configure(refit="train+val", epochs=1), tmp_path)
     split = read_split(tmp_path / "split.csv")
     assert seen == [(set(split.rows("val").tolist()), False), (set(split.rows("test").tolist()), True)]
@@ -387,8 +387,8 @@ def test_a_lost_selected_network_is_told(configure, tmp_path, monkeypatch):
         (phase.run.checkpoints / "best.safetensors").write_bytes(b"")
         return real(phase, network)
 
-    real = experiment._fix_points
-    monkeypatch.setattr(experiment, "_fix_points", lose)
+    real = ending._fix_points
+    monkeypatch.setattr(ending, "_fix_points", lose)
     with pytest.raises(BadData, match=r"best\.safetensors: its checksum fails"):
         semiretina.train(configure(refit="train+val", epochs=1), tmp_path)
     assert not (tmp_path / "predictions-test.csv").exists()

@@ -38,7 +38,7 @@ def heat_maps(
     task that chooses among classes `answers` are the classes, and `outputs` are not read. A map without anything that
     speaks for the answer is 0 everywhere. The network keeps its mode, its gradients and its running statistics.
 
-    None where the encoder's map is too small and its levels are not to be told apart (`timm`'s of small photographs).
+    None where the encoder's map is too small and its levels cannot be taken apart (`timm`, small photographs).
     """
     training = network.training
     network.eval()

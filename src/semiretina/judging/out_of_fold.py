@@ -1,4 +1,4 @@
-"""Operating points from the answers of a cross-validation, of whose photographs no network saw those it answered.
+"""Operating points from the answers of a cross-validation, each by a network that did not learn from that photograph.
 
 A few hundred labels never leave 50 positives and 50 negatives in validation; out of folds all of them count. This is
 what scikit-learn's `CalibratedClassifierCV(ensemble=False)` does: calibrate on the answers of the folds together, and
@@ -6,7 +6,7 @@ train one network on everything. A caution: the answers are of K networks, each 
 less its validation ones. The scales of their logits differ from each other, and that of the one network, which learned
 from more, may differ from all: its test photographs tell.
 
-The run folder keeps a copy, `predictions-folds.csv`, and says in `predictions-folds.json` whose it is.
+The run folder keeps a copy, `predictions-folds.csv`, and `predictions-folds.json` names the folds that it is from.
 """
 
 import json
@@ -158,8 +158,8 @@ def fix_on_folds(config: Config, run: RunFolder, tasks: Mapping[str, Task]) -> O
 def by_fold(known: Known, folds: Ints, threshold: float) -> dict[str, Any]:
     """What the threshold reaches among the answers of each network, [K] "by_fold", and "caution" where they disagree.
 
-    Networks of one configuration whose answers lie on different scales foretell that those of another one, which the
-    threshold is for, lie on one of its own.
+    Where networks of one configuration answer on different scales, one more network, for which the threshold is meant,
+    is likely to answer on yet another.
     """
     yes, ill = known.probabilities >= threshold, known.labels == 1
     reached: dict[str, list[float | None]] = {"sensitivity": [], "specificity": []}
