@@ -14,13 +14,15 @@ import semiretina
 from semiretina import experiment
 from semiretina.batch import Batch, Progress
 from semiretina.config import load_config
-from semiretina.data.split import read_split
+from semiretina.data.split import Split, read_split
 from semiretina.errors import BadConfig, BadData, NonFiniteLoss, Refused
-from semiretina.judging.evaluate import rescore
+from semiretina.judging.evaluate import evaluate
 from semiretina.methods import METHODS
 from semiretina.methods.method import Method, side
+from semiretina.preparation import make_targets
+from semiretina.records import read_manifest
+from semiretina.result import paper_protocol
 from semiretina.tasks import make_tasks
-from semiretina.training.ranks import Place
 
 
 def epochs(run, phase="train"):
@@ -162,7 +164,7 @@ def test_the_best_epoch_on_validation_is_handed_over(shown, selected, make_confi
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["selected_epoch"] == selected
     assert result["labeled_updates"] == selected * len(epochs(tmp_path)[0]["losses"])
-    handed = semiretina.load_grader(tmp_path).network.state_dict()
+    handed = semiretina.load(tmp_path).network.state_dict()
     assert all(torch.equal(handed[name], kept[name]) for name in kept)
 
 
@@ -209,8 +211,8 @@ def test_refit_trains_anew_on_train_and_val_for_the_selected_epochs(make_config,
     # They were trained on: no score of them is handed out as one, and evaluating them says so.
     assert result["val"] == {}
     assert not (tmp_path / "predictions-val.csv").exists()
-    assert rescore(tmp_path, "val")["seen"] == len(split.rows("val"))
-    assert rescore(tmp_path, "test")["seen"] == 0
+    assert evaluate(tmp_path, "val")["seen"] == len(split.rows("val"))
+    assert evaluate(tmp_path, "test")["seen"] == 0
 
 
 def test_the_papers_protocol_tracks_the_test_set_and_selects_nothing_by_it(make_config, make_stage, tmp_path):
@@ -236,7 +238,7 @@ def test_the_papers_protocol_of_an_autoencoder_has_no_accuracy(make_config, make
 
 
 def test_paper_protocol_by_hand():
-    found = experiment.paper_protocol([0.5, 0.75, 0.5, 0.75, 0.6])
+    found = paper_protocol([0.5, 0.75, 0.5, 0.75, 0.6])
     assert found == {"max": 0.75, "epoch": 2, "last": 0.6, "mean_last_ten": pytest.approx(0.62)}
 
 
@@ -249,8 +251,7 @@ def test_shuffled_labels_never_reach_what_is_scored(make_config, make_stage, tmp
     split = read_split(tmp_path / "split.csv")
     tasks = make_tasks(["dr"], split.records)
     true = tasks["dr"].targets(split.records)
-    place = Place(0, 1, torch.device("cpu"))
-    used = experiment.make_targets(load_config(config), split, tasks, place)["dr"].numpy()
+    used = make_targets(load_config(config), split, tasks, torch.device("cpu"))["dr"].numpy()
     test, learned = split.rows("test"), split.rows("train", "val")
     np.testing.assert_array_equal(used[test], true[test])
     assert sorted(used[learned, 0]) == sorted(true[learned, 0])
@@ -265,10 +266,10 @@ def test_shuffled_labels_never_reach_what_is_scored(make_config, make_stage, tmp
 
 def test_labels_are_not_shuffled_unasked(make_config, make_stage, photographs):
     config = load_config(make_config(make_stage("supervised")))
-    records = semiretina.preparation.read_manifest(photographs)
+    records = read_manifest(photographs)
     tasks = make_tasks(["dr"], records)
-    split = experiment.Split(records, [""] * 40, [f"g{n}" for n in range(40)], ["train"] * 40)
-    used = experiment.make_targets(config, split, tasks, Place(0, 1, torch.device("cpu")))["dr"].numpy()
+    split = Split(records, [""] * 40, [f"g{n}" for n in range(40)], ["train"] * 40)
+    used = make_targets(config, split, tasks, torch.device("cpu"))["dr"].numpy()
     np.testing.assert_array_equal(used, tasks["dr"].targets(records))
 
 

@@ -135,6 +135,7 @@ def test_a_stop_takes_nothing_out_of_the_study_and_the_grid_begins_with_a_report
     given = ("synthetic", tmp_path / "drawn", out)
     monkeypatch.setattr(reproduce, "write_paper_report", write)
     monkeypatch.setattr(reproduce, "train", train)
+    monkeypatch.setattr(reproduce, "grid_points", lambda *given: [])
     monkeypatch.setattr(reproduce, "sweep", stop)
     with pytest.raises(Stop):
         reproduce.reproduce(*given, quick=True, share=False)
