@@ -75,11 +75,11 @@ def test_a_run_knows_its_ungradable_patients(run):
         "grade": ["0", "2"],
     }
     assert sum(part["n"] for part in scores["strata"]["site"].values()) == 12
-    assert [told.partition(":")[0] for told in scores["caution"]][:3] == [
+    assert [told.partition(":")[0] for told in scores["caution"]][:2] == [
         "Of 12 photographs, 7 positive and 5 negative",
         "Of 7 patients",
-        "Chance lifts the calibration error of 12 photographs",
     ]
+    assert "calibration error of " in scores["caution"][2]
     again = evaluate(run, "test")
     assert again["scores"] == result["test"]
     assert (again["photographs"], again["ungradable"], again["unreadable"]) == (16, 4, 0)

@@ -16,7 +16,7 @@ from semiretina.errors import BadData, MissingInput
 from semiretina.judging.grader import Grader, load, task_of
 from semiretina.judging.inference import infer_rows, quick_scores, reconstruct_rows
 from semiretina.models import build_network
-from semiretina.tasks import TASKS, make_task
+from semiretina.tasks import TASKS, Binary, Classes, Ordinal, make_task
 
 NAN = float("nan")
 DR, SEVERITY, LESIONS = TASKS["dr"]("icdr"), TASKS["severity"]("messidor"), TASKS["lesions"]("icdr")
@@ -90,11 +90,11 @@ def test_a_saved_grader_comes_back(grader, pictures, tmp_path):
         "lesions": ("MA", "HE", "EX", "SE"),
         "severity-ordinal:icdr": ("grade 0", "grade 1", "grade 2", "grade 3", "grade 4"),
     }
-    assert {name: (task.kind, task.scale) for name, task in again.tasks.items()} == {
-        "dr": ("binary", ""),
-        "severity": ("classes", "messidor"),
-        "lesions": ("binary", ""),
-        "severity-ordinal:icdr": ("ordinal", "icdr"),
+    assert {name: (type(task), task.scale) for name, task in again.tasks.items()} == {
+        "dr": (Binary, ""),
+        "severity": (Classes, "messidor"),
+        "lesions": (Binary, ""),
+        "severity-ordinal:icdr": (Ordinal, "icdr"),
     }
     ours, theirs = grader.grade(pictures), again.grade(pictures)
     assert all(np.array_equal(ours[task], theirs[task]) for task in OUTPUTS)

@@ -254,7 +254,7 @@ def test_labels_of_one_kind_are_told():
         "No photograph is positive: ",
         "Of 3 photographs, 3 negative: ",
         "Of 3 patients: ",
-        "Chance lifts the calibration error of 3 photographs: ",
+        "A calibration error of 0.500 is no larger than chance makes ",
     ]
     assert all(line.startswith(begin) for line, begin in zip(told, begins, strict=True))
     none = [Record(path=Path("a.jpg"), patient="a", eye="left")]
@@ -290,7 +290,8 @@ def test_few_patients_are_told_by_the_patients_of_the_scored_photographs():
     told = scored([*pairs, *unknown], [0.5] * 200)["dr"]["caution"]
     assert [line.partition(":")[0] for line in told] == [
         "Of 24 patients",
-        "Chance lifts the calibration error of 48 photographs",
+        "A calibration error of 0.000 is no larger than chance makes that of a grader whose probabilities are exactly "
+        "right",
     ]
     ungradable = [(eye("x", quality="ungradable"), "")]
     assert scored([*pairs, *unknown], [0.5] * 200, ungradable=ungradable)["dr"]["caution"] == told
@@ -299,15 +300,15 @@ def test_few_patients_are_told_by_the_patients_of_the_scored_photographs():
 def test_a_site_that_was_trained_on_and_is_not_tested_is_told():
     records = [eye(str(n), grade=n % 2, site="north") for n in range(200)]
     trained = [eye("x", site=site) for site in ("south", "north", "east", "south", "")]
-    found = scored(records, [0.5] * 200, trained=trained)["dr"]
+    found = scored(records, [0.99] * 200, trained=trained)["dr"]
     assert found["caution"] == [
         "No labelled test photograph is of east (1 photograph trained on), south (2 photographs trained on): "
         "the scores say nothing of it."
     ]
     # A test photograph of the south without a label for this output does not help.
     more = [*records, eye("y", grade=None, site="south")]
-    assert "of east (1 " in scored(more, [0.5] * 201, trained=trained)["dr"]["caution"][0]
-    assert scored(records, [0.5] * 200, trained=trained[1:2])["dr"]["caution"] == []
+    assert "of east (1 " in scored(more, [0.99] * 201, trained=trained)["dr"]["caution"][0]
+    assert scored(records, [0.99] * 200, trained=trained[1:2])["dr"]["caution"] == []
 
 
 def test_answers_that_are_no_numbers_name_their_photographs(tmp_path):

@@ -20,6 +20,7 @@ Pixels = npt.NDArray[np.uint8]
 DECODER_VERSION = 1
 FILTER = "lanczos"
 CROPS = ("field-of-view", "none")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")  # by which photographs are found
 MAX_PIXELS = 100_000_000
 
 # How much larger than the output a photograph still is when the filter runs over it; coarser steps before are cheap.
@@ -51,6 +52,17 @@ UPRIGHT = {
 
 class UnreadablePhotograph(ValueError):
     """A file that holds no photograph we can use. The message is the reason, without the path."""
+
+
+def photographs_in(folder: Path, pattern: str = "*") -> list[Path]:
+    """The folder's files that are photographs by their name, sorted; the pattern "**/*" searches its subfolders too."""
+
+    def wanted(file: Path) -> bool:
+        # A Mac leaves "._name.jpg" beside name.jpg, and viewers keep their thumbnails in hidden folders.
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
+
+    return sorted(file for file in folder.glob(pattern) if wanted(file))
 
 
 def read_photograph(file: Path | bytes | Image.Image, size: int, crop: str = "field-of-view") -> tuple[Pixels, Box]:

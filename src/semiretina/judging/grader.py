@@ -33,7 +33,7 @@ class Grader:
     """Turns photographs into probabilities and features. `network` is in evaluation mode, on `device`.
 
     Logits are divided by their output's temperature, or 1; a probability at or above an output's own threshold, or
-    `threshold`, is a yes. `temperatures` and `own_thresholds` were fixed on validation, by KEY (`tasks.keys_of`).
+    `threshold`, is a yes. `temperatures` and `own_thresholds` were fixed on validation, by KEY (`Task.keys`).
     """
 
     network: Network

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from semiretina.data.sources.layout import SUFFIXES, photographs_in
+from semiretina.data.image import SUFFIXES, photographs_in
 from semiretina.errors import BadData, MissingInput
 from semiretina.records import read_manifest
 

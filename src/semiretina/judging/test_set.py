@@ -99,10 +99,8 @@ class TestSet:
         }
         strata = {kind: by_part(names, part) for kind, names in parts_of(self.records).items()}
         labeled = [record for record, label in zip(self.records, labels, strict=True) if label >= 0]
-        area = scores["auroc"]
-        assert isinstance(area, Estimate)
         sentences = [
-            *caution(labels, tested, area.value, task.label_names),
+            *caution(labels, tested, scores, task.label_names),
             *untested(labeled, self.trained),
             *unnamed(everyone),
         ]
