@@ -50,6 +50,14 @@ class Network(nn.Module):
         features: Tensor = self.encoder((images - self.mean) / self.std)
         return features
 
+    def learns_from_one(self, size: int) -> bool:
+        """Whether it trains on one photograph of that side; batch normalisation may need two at once."""
+        try:
+            self.train().encode(torch.empty((1, 3, size, size), device=self.mean.device))
+        except ValueError:
+            return False
+        return True
+
     def classify(self, features: Tensor) -> dict[str, Tensor]:
         """The encoder's map -> task -> logits [n, outputs]."""
         logits: dict[str, Tensor] = self.classifier(features)
