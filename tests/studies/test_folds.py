@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 import semiretina
 from semiretina.cli import app
-from semiretina.config import load_config
+from semiretina.config import dump_toml, load_config
 from semiretina.data.split import read_split
 from semiretina.errors import BadConfig, MissingInput, Refused
 from semiretina.experiment import train
@@ -25,7 +25,6 @@ from semiretina.report import write_report
 from semiretina.report.runs import check_complete, read_runs
 from semiretina.report.tables import results_table
 from semiretina.studies.folds import caution, train_folds
-from semiretina.toml_text import dump_toml
 
 FILES = [
     "config.toml",

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from semiretina.errors import BadData
 from semiretina.files import read_text
+from semiretina.grouping import first_joined
 from semiretina.report.runs import Run
 from semiretina.scoring.intervals import Floats, Ints, group_numbers
 from semiretina.tasks import make_task
@@ -81,10 +80,8 @@ def _independent(run: Run, patients: Sequence[str], groups: Sequence[str]) -> tu
     of_patients, of_groups = group_numbers(patients), group_numbers(groups)
     if run.by == "photograph":
         # Such a split's groups are equal pictures alone, but it makes fellow eyes no less alike.
-        links = coo_array(
-            (np.ones(len(patients)), (of_patients, len(patients) + of_groups)), shape=[2 * len(patients)] * 2
-        )
-        numbers = group_numbers(connected_components(links, directed=False)[1][of_patients])
+        links = zip(of_patients, len(patients) + of_groups, strict=True)
+        numbers = group_numbers(first_joined(links, 2 * len(patients))[of_patients])
     else:
         numbers = of_groups if any(groups) else of_patients  # groups are patients, joined where they share a picture
     if any(patients):

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semiretina.scoring.intervals import Ints, group_numbers
+from semiretina.wording import counted
 
 FEWEST = 10  # photographs of a kind
 FEW_PATIENTS = 25
@@ -44,13 +45,13 @@ def caution(
         told.append(f"No photograph is {_either(missing)}: scores that need one are undefined or leave it out.")
     if few := [f"{count} {kind}" for kind, count in counts.items() if 0 < count < FEWEST]:
         told.append(
-            f"Of {_counted(n, 'photograph')}, {' and '.join(few)}: with about five positives of 50 or 100, intervals "
+            f"Of {counted(n, 'photograph')}, {' and '.join(few)}: with about five positives of 50 or 100, intervals "
             "of 95 % held the AUROC in 92 to 97 % of simulated samples; 5 to 8 % of average precisions and 7 to 9 % of "
             "Brier's scores had none."
         )
     if patients < FEW_PATIENTS:
         told.append(
-            f"Of {_counted(patients, 'patient')}: with 12, intervals of 95 % held the AUROC in 96 to 99 % of simulated "
+            f"Of {counted(patients, 'patient')}: with 12, intervals of 95 % held the AUROC in 96 to 99 % of simulated "
             "samples and the kappa of five grades in 92 to 96 %; with fewer, none was measured."
         )
     if len(kinds) > 2:
@@ -60,7 +61,7 @@ def caution(
         )
     elif n < FEW_PHOTOGRAPHS:
         told.append(
-            f"Chance lifts the calibration error of {_counted(n, 'photograph')}: with 50 to 100, its intervals of 95 % "
+            f"Chance lifts the calibration error of {counted(n, 'photograph')}: with 50 to 100, its intervals of 95 % "
             "held the truth in 59 to 95 % of simulated samples."
         )
     if n < FEW_PHOTOGRAPHS and area > HIGH:
@@ -73,7 +74,3 @@ def caution(
 
 def _either(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

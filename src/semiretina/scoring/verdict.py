@@ -9,6 +9,7 @@ from math import isnan
 from typing import Literal
 
 from semiretina.scoring.comparisons import Difference
+from semiretina.wording import counted
 
 ALPHA = 0.05
 
@@ -53,7 +54,7 @@ def sentence(
     photograph where no patient is known.
     """
     verdict = judge(difference, margin, adjusted, comparisons)
-    counts = f"{_counted(difference.seeds, 'seed')}, {_counted(difference.groups, unit)}"
+    counts = f"{counted(difference.seeds, 'seed')}, {counted(difference.groups, unit)}"
     subject = "The" + ours[3:] if ours.startswith("the ") else ours
     if isnan(difference.value):
         return f"{subject} and {theirs} cannot be compared (the score is undefined; {counts}): not shown."
@@ -88,7 +89,3 @@ def _ending(verdict: Verdict, difference: Difference, margin: float | None, adju
 def _points(value: float) -> str:
     """With one decimal, or two where the first says nothing."""
     return f"{100 * value:z.{1 if abs(100 * value) >= 0.05 else 2}f}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
