@@ -12,7 +12,7 @@ from pathlib import Path
 
 from semiretina.errors import UserError
 from semiretina.progress import duration, say
-from semiretina.report.paper.table1 import INDEX, TRAININGS, Point, to_text, write_page
+from semiretina.report.paper.table1 import INDEX, TRAININGS, Point, best_point, to_text, write_page
 from semiretina.studies.cluster import work_on_cluster
 from semiretina.studies.grid import GridPoint, grid_points
 from semiretina.studies.points import finished, update_index, work
@@ -40,9 +40,7 @@ def sweep(
     methods = tuple(stage.method["name"] for stage in points[0].config.stages)
     training = TRAININGS.get(methods, config.stem)
     lines = [_how_far(found), f"points: {out / INDEX}"]
-    scored = [point for point in found if point.accuracy is not None]
-    if scored:
-        best = max(scored, key=lambda point: (point.accuracy or 0.0, point.auroc or 0.0))
+    if best := best_point(found):
         setting = next(point for point in points if point.key == best.key)
         lines.append(f"best on validation: {setting}: accuracy {best.accuracy:.3f} ({out / best.key})")
     if all(point.status != "open" for point in found):

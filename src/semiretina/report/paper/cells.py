@@ -28,7 +28,8 @@ class Cell:
     @property
     def title(self) -> str:
         """What it is called in tables and legends."""
-        start = "pretrained on fundus photographs" if self.nearer else "pretrained" if self.weights else "not pretrained"
+        start = "pretrained on fundus photographs" if self.nearer else "not pretrained"
+        start = "pretrained" if self.weights else start
         training = "" if self.training == "baseline" else self.training
         return ", ".join(filter(None, [self.model, "" if self.model == "AECL1" else start, self.variant, training]))
 

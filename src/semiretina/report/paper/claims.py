@@ -152,7 +152,8 @@ def paper_gains() -> list[tuple[str, int, int, float]]:
     for title, (baseline, *others) in TABLE_2.items():
         for name in others:
             percent, before = CELLS[name].paper, CELLS[baseline].paper
-            assert percent is not None and before is not None, "table 2 is whole"
+            assert percent, name
+            assert before, baseline
             gained = round((percent - before) * PAPER_TEST / 100)
             if gained > 0:
                 model = title.partition(" ")[0]

@@ -100,8 +100,8 @@ def first_accuracies(one: str, other: str) -> Answer:
     """The accuracy after the first epoch of the classifier."""
 
     def answer(evidence: Evidence) -> str:
-        firsts = [[curve[0] for curve in evidence.curves(name)] for name in (one, other)]
-        return f"at the first epoch of the classifier, with and without: {_against(*firsts, '%')}"
+        own, others = ([curve[0] for curve in evidence.curves(name)] for name in (one, other))
+        return f"at the first epoch of the classifier, with and without: {_against(own, others, '%')}"
 
     return answer
 
@@ -148,8 +148,8 @@ def steadiness(what: str, models: Mapping[str, tuple[str, str]]) -> Answer:
 
     def answer(evidence: Evidence) -> str:
         each = [
-            f"{model} {_against(*(deviations(evidence, cell) for cell in pair), 'points')}"
-            for model, pair in models.items()
+            f"{model} {_against(deviations(evidence, cell), deviations(evidence, other), 'points')}"
+            for model, (cell, other) in models.items()
         ]
         return f"standard deviation over the later half of the epochs, {what}: {', '.join(each)}"
 
@@ -191,8 +191,8 @@ def overfitting(models: Mapping[str, str]) -> Answer:
                 continue
             lowest = int(np.argmin(held_out[0])) + 1
             said.append(
-                f"{model} {trained[0][-1]:.2f} against {held_out[0][-1]:.2f}, which was lowest, {min(held_out[0]):.2f}, "
-                f"at epoch {lowest} of {len(held_out[0])}"
+                f"{model} {trained[0][-1]:.2f} against {held_out[0][-1]:.2f}, which was lowest at epoch {lowest} of "
+                f"{len(held_out[0])}: {min(held_out[0]):.2f}"
             )
         what = "test" if evidence.role == "test" else "validation"
         return f"loss at the last epoch in training against {what}, not pretrained: {'; '.join(said)}"

@@ -39,6 +39,7 @@ class Built:
     decoder: list[Level]  # from the first doubling to the photograph; empty without a decoder
     transposed: int  # transposed convolutions in the decoder
     tied: bool
+    classifier_parameters: int  # of C alone
     without_decoder: int  # parameters of encoder and classifier, E + C
     parameters: int  # all
 
@@ -85,6 +86,7 @@ def built(config: Mapping[str, Any]) -> Built:
         decoder=decoding,
         transposed=len(decoding) if tied else len(transposed),
         tied=tied,
+        classifier_parameters=sum(p.numel() for p in classifier.parameters()),
         without_decoder=total - own,
         parameters=total,
     )

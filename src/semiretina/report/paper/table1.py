@@ -86,6 +86,12 @@ def read_points(file: Path) -> list[Point]:
     return points
 
 
+def best_point(points: Iterable[Point]) -> Point | None:
+    """The best on validation, by accuracy and then by AUROC, the first of equals; None where all diverged."""
+    scored = [point for point in points if point.accuracy is not None]
+    return max(scored, key=lambda point: (point.accuracy or 0.0, point.auroc or 0.0), default=None)
+
+
 def table_one(points: Iterable[Point]) -> list[Row]:
     """The rows of one half of the table, from 0.75 down to 0.95."""
     ranked = [(point, point.accuracy) for point in points if point.accuracy is not None]
