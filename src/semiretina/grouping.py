@@ -4,8 +4,6 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 def equal_pairs(names: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
@@ -18,10 +16,18 @@ def equal_pairs(names: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
 
 def first_joined(pairs: Iterable[tuple[int, int]], count: int) -> npt.NDArray[np.int64]:
     """[count] for each row the lowest row of its group, itself where no pair joins it with another."""
-    ends = np.array(list(pairs), np.int64).reshape(-1, 2)
-    links = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
-    group = connected_components(links, directed=False)[1]
-    return np.asarray(np.unique(group, return_index=True)[1][group], np.int64)
+    lowest = list(range(count))
+
+    def root(row: int) -> int:
+        while lowest[row] != row:
+            lowest[row] = lowest[lowest[row]]
+            row = lowest[row]
+        return row
+
+    for one, other in pairs:
+        low, high = sorted((root(one), root(other)))
+        lowest[high] = low
+    return np.array([root(row) for row in range(count)], np.int64)
 
 
 def joined_groups(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -49,16 +49,16 @@ def read_answers(run: Run, key: str) -> Answers:
         raise Unfit(
             f"{run.label} has no test scores of {key}" + (f", but of {has}" if has else ": its test set is closed")
         )
-    task, _, output = key.partition(".")
+    name, _, output = key.partition(".")
     file = run.folder.predictions("test")
     photographs: dict[str, list[Mapping[str, str]]] = {}
     try:
         for row in csv.DictReader(io.StringIO(read_text(file), newline="")):
-            if row["task"] == task and output in ("", row["output"]) and row["label"]:
+            if row["task"] == name and output in ("", row["output"]) and row["label"]:
                 photographs.setdefault(row["path"], []).append(row)
         paths = sorted(photographs)
         rows = [photographs[path] for path in paths]
-        labels = np.array([[int(row["label"]) for row in own] for own in rows], np.int64)
+        labels = np.array([[int(row["label"]) for row in own] for own in rows], np.float32)
         values = np.array([[float(row["probability"]) for row in own] for own in rows], np.float64)
         patients, groups = [own[0]["patient"] for own in rows], [own[0].get("group", "") for own in rows]
     except (KeyError, TypeError, ValueError) as error:
@@ -69,10 +69,11 @@ def read_answers(run: Run, key: str) -> Answers:
         first = paths[int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])]
         raise Unfit(f"{run.label} has probabilities that are not numbers", first)
     numbers, unit = _independent(run, patients, groups)
-    if make_task(task, "icdr").kind == "binary":
-        yes = values[:, 0] >= _threshold(run, key)
-        return Answers(paths, numbers, unit, labels[:, 0], values[:, 0], yes.astype(np.int64))
-    return Answers(paths, numbers, unit, labels.argmax(axis=1), values, values.argmax(axis=1))
+    task = make_task(name, "icdr")
+    question = replace(task, name=key, outputs=(output,)) if output else task
+    truth = question.labels(question.targets_of_cells(labels))[key]
+    probabilities = question.by_key(values)[key]
+    return Answers(paths, numbers, unit, truth, probabilities, question.decide(probabilities, _threshold(run, key)))
 
 
 def _independent(run: Run, patients: Sequence[str], groups: Sequence[str]) -> tuple[Ints, str]:
