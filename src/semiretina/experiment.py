@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -53,26 +54,32 @@ def train(
     A run that was stopped goes on; a finished one returns its result. `methods` adds methods of your own to those
     that a configuration may name. Errors are `semiretina.errors`: one line each, nothing half-written.
     """
-    assert not (isinstance(config, Config) and overrides), "overrides are read into a file or a dict"
-    if not isinstance(config, Config):
-        config = load_config(Path(config) if isinstance(config, str) else config, overrides)
-    known_methods = {**METHODS, **(methods or {})}
-    run, place = RunFolder(Path(out)), find_place(config.engine.device)
+    return train_run(load_config(config, overrides), Path(out), {**METHODS, **(methods or {})})
+
+
+def train_run(
+    config: Config, out: Path, methods: Mapping[str, type[Method]] = METHODS, first: Path | None = None
+) -> dict[str, Any]:
+    """As `train`. `first` is the folder of a finished run whose stages are this one's first: it starts from their end.
+
+    It ends with the same bits as one that trains those stages itself.
+    """
+    run, place = RunFolder(out), find_place(config.engine.device)
     set_determinism(config)
     if not place.first:
         place.wait()
-        return _train(config, run, place, known_methods)
-    check_config(config, known_methods)
+        return _train(config, run, place, methods, first)
+    check_config(config, methods)
     fresh = not run.config.exists()
     with run.claimed(config):
         try:
-            prepare(config, run, known_methods)
+            prepare(config, run, methods)
         except BaseException:
             if fresh:
                 run.withdraw()
             raise
         place.wait()
-        return _train(config, run, place, known_methods)
+        return _train(config, run, place, methods, first)
 
 
 def set_determinism(config: Config) -> None:
@@ -83,7 +90,9 @@ def set_determinism(config: Config) -> None:
     torch.backends.cudnn.benchmark = not config.engine.deterministic
 
 
-def _train(config: Config, run: RunFolder, place: Place, methods: Mapping[str, type[Method]]) -> dict[str, Any]:
+def _train(
+    config: Config, run: RunFolder, place: Place, methods: Mapping[str, type[Method]], first: Path | None
+) -> dict[str, Any]:
     if run.result.exists():
         say(f"{run.path}: this run is finished; here is its result")
         return run.read_result()
@@ -94,7 +103,10 @@ def _train(config: Config, run: RunFolder, place: Place, methods: Mapping[str, t
     select = len(split.rows("val")) >= SELECT_FROM
     phase = Phase("train", config.stages, config, methods, tasks, split, pixels, targets, run, place, select)
 
-    position, tensors = find_start(run) or (Position("train"), {})
+    start = find_start(run)
+    if first and not start:
+        start = start_after(RunFolder(first), run, place)
+    position, tensors = start or (Position("train"), {})
     if place.first:
         run.cut_log(position.log_size)
         run.write_json(run.environment, environment(place))
@@ -113,6 +125,23 @@ def _train(config: Config, run: RunFolder, place: Place, methods: Mapping[str, t
         network = train_phase(phase, network, position, tensors)
     place.wait()
     return _finish(phase, network, position) if place.first else {}
+
+
+def start_after(first: RunFolder, run: RunFolder, place: Place) -> tuple[Position, dict[str, Tensor]] | None:
+    """Where a run stands whose first stages another one trained, whose log and reconstructions it takes over."""
+    start = find_start(first)
+    if not start:
+        return None
+    position, tensors = start
+    if place.first:
+        shutil.copyfile(first.log, run.log)
+        if position.reconstruction:
+            # Drawn when the decoder was ready; otherwise they are still to come.
+            shutil.copytree(first.samples, run.samples, dirs_exist_ok=True)
+            if first.survival.exists():
+                shutil.copyfile(first.survival, run.survival)
+    # Nothing is selected before the last stage.
+    return replace(position, selected_epoch=0, selected_updates=0, best=None), tensors
 
 
 def make_targets(config: Config, split: Split, tasks: Mapping[str, Task], place: Place) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from semiretina.data.regrade import regrade
 from semiretina.data.roles import make_split
 from semiretina.data.shared import held_back, kept_out, shared_patients, shared_pictures
 from semiretina.data.split import Split, read_split
-from semiretina.errors import BadConfig, BadData, Refused, writing
+from semiretina.errors import BadConfig, BadData, Refused, summary, writing
 from semiretina.files import read_text, sha256_of, write_text
 from semiretina.judging.operating_point import lacking_labels
 from semiretina.judging.out_of_fold import check_copy, open_folds, take_answers
@@ -25,7 +25,7 @@ from semiretina.methods import Method
 from semiretina.models import build_network
 from semiretina.models.network import Network
 from semiretina.progress import say
-from semiretina.records import Record, read_manifest, summary
+from semiretina.records import Record, read_manifest
 from semiretina.run_folder import RunFolder
 from semiretina.tasks import Task, make_task, make_tasks
 from semiretina.training.loop import make_method, sides

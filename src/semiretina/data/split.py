@@ -17,10 +17,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from semiretina.errors import BadData, Refused
+from semiretina.errors import BadData, Refused, summary
 from semiretina.files import read_text
 from semiretina.grouping import equal_pairs, first_joined
-from semiretina.records import ROLES, Record, parse_row, summary, write_manifest
+from semiretina.records import ROLES, Record, parse_row, write_manifest
 
 By = Literal["patient", "photograph"]
 

@@ -16,10 +16,11 @@ from semiretina.data.image import Box, UnreadablePhotograph, read_mask
 from semiretina.data.pixels import Pixels, Rows
 from semiretina.data.split import Split
 from semiretina.data.views import to_float
+from semiretina.errors import summary
 from semiretina.files import write_text
 from semiretina.models.network import Network
 from semiretina.progress import say
-from semiretina.records import LESIONS, Record, summary
+from semiretina.records import LESIONS, Record
 from semiretina.run_folder import finite
 from semiretina.scoring.intervals import Estimate
 from semiretina.scoring.lesion_survival import Lesion, lesion_survival, survival_table

@@ -10,10 +10,10 @@ from semiretina.audit.audit import Audit
 from semiretina.audit.finding import Finding, Place
 from semiretina.audit.shift import spoken_mix
 from semiretina.audit.shortcuts import SHORTCUT, spoken
-from semiretina.csv_text import shown
 from semiretina.files import write_text
 from semiretina.report.pictures import data_uri
 from semiretina.report.template import render
+from semiretina.table_text import shown
 
 PLACES_IN_TEXT = 3
 PLACES_ON_PAGE = 200

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from semiretina.data.split import By, Split, read_split
-from semiretina.errors import BadData, MissingInput
+from semiretina.errors import BadData, MissingInput, summary
 from semiretina.files import read_text
-from semiretina.records import summary
 from semiretina.run_folder import RunFolder
 
 SCHEMA = 1

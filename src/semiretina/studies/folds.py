@@ -54,9 +54,7 @@ def train_folds(
     Raises BadConfig where there are no folds or what is asked of them has no joint result, Refused where the
     photographs changed from fold to fold.
     """
-    assert not (isinstance(config, Config) and overrides), "overrides are read into a file or a dict"
-    if not isinstance(config, Config):
-        config = load_config(Path(config) if isinstance(config, str) else config, overrides)
+    config = load_config(config, overrides)
     check_folds(config)
     assert config.data.folds
     run, place = RunFolder(Path(out)), find_place(config.engine.device)

@@ -6,7 +6,6 @@ too.
 """
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from semiretina.report.paper.table1 import INDEX, read_points
 from semiretina.run_folder import RunFolder
 from semiretina.studies.estimate import Clock
 from semiretina.studies.gather import add_nearer, gather, graded, parse
-from semiretina.studies.grid import read_grid
+from semiretina.studies.grid import combinations, configs_of, grid_points
 from semiretina.studies.presets import PRESETS, Preset
 from semiretina.studies.search import finished_trials, search
 from semiretina.studies.sweep import sweep
@@ -110,7 +109,7 @@ def reproduce(request: Request, out: Path, share: bool | None = None) -> str:
             say(f"reproduce: grid search around {name}")
             base = out / "grids" / f"{name}.toml"
             write_text(base, dump_toml(preset.config(name, 0, search=True)))
-            say(sweep(base, preset.grid, out / "grids" / name))
+            say(sweep(grid_points(base, preset.grid), out / "grids" / name))
     return f"report: {write_paper_report(out, share)}"
 
 
@@ -196,19 +195,21 @@ def _tell(
         photographs = records[CELLS[name].nearer]
         seconds += len(seeds) * clock.seconds(preset.config(name, 0), photographs)
         if axes := preset.search_axes(name):
-            left = count_points(axes) - finished_trials(out, name)
-            trials += left
-            seconds += left * clock.seconds(preset.config(name, 0, search=True), photographs)
-    axes = read_grid(preset.grid)
+            every = [preset.config(name, 0, chosen, search=True) for chosen in combinations(axes)]
+            left = every[finished_trials(out, name) :]
+            trials += len(left)
+            seconds += clock.together(left, photographs)
     for name in preset.grid_cells:
         if not preset.hole(name):
-            each = clock.seconds(preset.config(name, 0, search=True), records[False])
-            left = count_points(axes) - sum(p.status != "open" for p in read_points(out / "grids" / name / INDEX))
-            points += left
-            seconds += each * left
+            center = preset.config(name, 0, search=True)
+            finished = sum(point.status != "open" for point in read_points(out / "grids" / name / INDEX))
+            left = configs_of(center, preset.grid)[finished:]
+            points += len(left)
+            seconds += clock.together(left, records[False])
             if preset.quick:
-                whole = count_points(read_grid(preset.grid.with_name("grid.toml")))
-                say(f"reproduce: the full grid around {name} has {whole} points: about {duration(each * whole)} here")
+                whole = configs_of(center, preset.grid.with_name("grid.toml"))
+                needed = duration(clock.together(whole, records[False]))
+                say(f"reproduce: the full grid around {name} has {len(whole)} points: about {needed} here")
     done = sum(len(cell["runs"]) for cell in cells.values())
     diverged = sum(len(cell["failed"]) for cell in cells.values())
     say(
@@ -217,11 +218,6 @@ def _tell(
         f"are holes), {trials} trials to choose their settings, {points} points of the grid search to do: about "
         f"{duration(seconds)} here, as busy as this machine is now (estimated from a few steps of each)"
     )
-
-
-def count_points(axes: Mapping[str, Sequence[Any]]) -> int:
-    """How many points a grid has."""
-    return math.prod(len(values) for values in axes.values())
 
 
 def _check_free(out: Path, study: Mapping[str, Any]) -> dict[str, Any]:

@@ -210,8 +210,8 @@ def test_every_wrong_cell_is_named(small: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "told"),
     [
-        ("image,level\r\n", "starts with image, level, not Image name"),
-        ("", "starts with IDRiD_001, 1, 0, not Image name"),
+        ("image,level\r\n", "no column Image name, Retinopathy grade, Risk of macular edema among image, level"),
+        ("", "no column Image name, Retinopathy grade, Risk of macular edema among IDRiD_001, 1, 0"),
     ],
 )
 def test_a_strange_sheet_is_told(small: Path, header: str, told: str) -> None:
@@ -221,7 +221,7 @@ def test_a_strange_sheet_is_told(small: Path, header: str, told: str) -> None:
 
 
 def test_a_row_that_stands_there_twice_is_told(small: Path) -> None:
-    (small / SHEET).write_text(HEADER + "IDRiD_001,1,0\r\nIDRiD_001,1,0\r\n")
+    write_sheet(small, {"001": "1,0"}, HEADER + "IDRiD_001,1,0,,,,,,,,,\r\n")
     with pytest.raises(BadData, match="row 3, column Image name: IDRiD_001 stands there twice"):
         idrid.records(small)
 

@@ -52,7 +52,7 @@ def full():
 
 
 def sheets(root):
-    return {file.parent.name: pd.read_excel(file) for file in sorted((root / "messidor").glob("*/*.xls"))}
+    return {file.parent.name: pd.read_csv(file) for file in sorted((root / "messidor").glob("*/*.csv"))}
 
 
 def contents(folder):
@@ -70,7 +70,7 @@ def test_files_lie_as_messidors(root):
         names = [file.name for file in files if file.suffix == ".tif"]
         code = {"1": "0100", "2": "0200", "3": "0400"}[folder[4]]
         assert all(re.fullmatch(rf"200(5|6)(0[1-9]|1[0-2])[0-3]\d_\d{{5}}_{code}_PP\.tif", name) for name in names)
-        sheet = f"Annotation{' ' if folder == 'Base34' else '_'}{folder}.xls"
+        sheet = f"Annotation{' ' if folder == 'Base34' else '_'}{folder}.csv"
         assert [file.name for file in files if file.suffix != ".tif"] == [sheet]
         total += len(names)
     assert total == PHOTOGRAPHS

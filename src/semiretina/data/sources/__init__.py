@@ -19,10 +19,10 @@ from semiretina.data.sources import (
     table,
 )
 from semiretina.data.sources.source import Source
-from semiretina.errors import BadData
+from semiretina.errors import BadData, summary
 from semiretina.lookup import arguments, lookup
 from semiretina.overrides import parse_overrides
-from semiretina.records import Record, read_manifest, summary, write_manifest
+from semiretina.records import Record, read_manifest, write_manifest
 
 SOURCES: dict[str, Source] = {
     "aptos": aptos.SOURCE,

@@ -20,10 +20,10 @@ from pathlib import Path
 from semiretina.data.sources.dicom_labels import Labels
 from semiretina.data.sources.layout import check_folder
 from semiretina.data.sources.source import Source
-from semiretina.errors import BadData, MissingInput
+from semiretina.errors import BadData, MissingInput, summary
 from semiretina.files import sha256_of
 from semiretina.progress import progress, say
-from semiretina.records import Record, summary
+from semiretina.records import Record
 
 VERSION = 1  # of the conversion; part of the files' names, so that photographs of two versions never mix
 SUFFIXES = (".dcm", ".dicom", ".dic")

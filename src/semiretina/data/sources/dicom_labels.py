@@ -6,9 +6,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from semiretina.data.sources.layout import check_columns, read_table
-from semiretina.errors import BadConfig, BadData
-from semiretina.records import SCALES, summary
+from semiretina.errors import BadConfig, BadData, summary
+from semiretina.records import SCALES
+from semiretina.table_text import read_table
 
 
 class Labels:
@@ -17,8 +17,7 @@ class Labels:
     def __init__(self, file: Path, scale: str) -> None:
         if scale not in SCALES:
             raise BadConfig(f"dicom.scale: '{scale}' is no grading scale of the labels; one of {', '.join(SCALES)}")
-        header, rows = read_table(file)
-        check_columns(file, header, ("image", "grade"))
+        _, rows = read_table(file, ("image", "grade"))
         self.file = file
         self._rows: dict[str, tuple[int, int | None]] = {}  # name -> row, grade
         self._asked: set[str] = set()

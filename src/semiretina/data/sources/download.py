@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from semiretina.data.sources.layout import SUFFIXES, check_columns, is_archive, read_table, shortage
-from semiretina.errors import BadData, MissingInput
+from semiretina.data.sources.layout import SUFFIXES, is_archive, shortage
+from semiretina.errors import BadData, MissingInput, summary
 from semiretina.progress import say
-from semiretina.records import Record, summary
+from semiretina.records import Record
+from semiretina.table_text import read_table
 
 Row = TypeVar("Row")
 
@@ -132,15 +133,9 @@ def photograph_name(text: str) -> str:
     return stem if dot + suffix.lower() in SUFFIXES else name
 
 
-def read_labels(
-    file: Path,
-    columns: Sequence[str],
-    findings: Findings,
-    read: Callable[[Path], tuple[list[str], dict[int, dict[str, str]]]] = read_table,
-) -> dict[str, tuple[int, dict[str, str]]]:
+def read_labels(file: Path, columns: Sequence[str], findings: Findings) -> dict[str, tuple[int, dict[str, str]]]:
     """Name, as the first of the columns gives it -> row number and cells. Raises BadData where a column is absent."""
-    header, lines = read(file)
-    check_columns(file, header, columns)
+    _, lines = read_table(file, columns)
     rows: dict[str, tuple[int, dict[str, str]]] = {}
     for number, cells in lines.items():
         name = photograph_name(cells[columns[0]])
@@ -152,18 +147,12 @@ def read_labels(
     return rows
 
 
-def read_numbers(
-    file: Path,
-    columns: tuple[str, str],
-    highest: int,
-    findings: Findings,
-    read: Callable[[Path], tuple[list[str], dict[int, dict[str, str]]]] = read_table,
-) -> dict[str, int | None]:
+def read_numbers(file: Path, columns: tuple[str, str], highest: int, findings: Findings) -> dict[str, int | None]:
     """Name -> the whole number from 0 to `highest` in the second of the columns, None and a defect where it is none."""
     name_column, column = columns
     return {
         name: whole_number(cells[column], highest, f"{file.name}, row {number}, column {column}", findings)
-        for name, (number, cells) in read_labels(file, (name_column, column), findings, read).items()
+        for name, (number, cells) in read_labels(file, (name_column, column), findings).items()
     }
 
 

@@ -3,8 +3,6 @@
 A lesion type without a mask file is absent from that photograph; the counts of the publication tell that none is lost.
 """
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +11,10 @@ from typing import Any
 from PIL import Image
 
 from semiretina.data.sources.layout import shortfall
-from semiretina.errors import BadData, MissingInput
-from semiretina.files import read_text
+from semiretina.errors import BadData, MissingInput, summary
 from semiretina.progress import say
-from semiretina.records import LESIONS, SCALES, Record, summary
+from semiretina.records import LESIONS, SCALES, Record
+from semiretina.table_text import read_table
 
 GRADING, SEGMENTATION = "B. Disease Grading", "A. Segmentation"
 PHOTOGRAPHS, LABELS, MASKS = "1. Original Images", "2. Groundtruths", "2. All Segmentation Groundtruths"
@@ -83,18 +81,11 @@ def graded(root: Path, part: Part) -> list[Record]:
 
 def _read_sheet(sheet: Path, expected: int) -> dict[str, tuple[int, int]]:
     """Name -> grade and risk of macular edema. The published sheet has nine empty columns; a header ends in a space."""
-    lines = list(csv.reader(io.StringIO(read_text(sheet), newline="")))
-    header = tuple(cell.strip() for cell in lines[0][:3]) if lines else ()
-    if header != HEADER:
-        raise BadData(
-            f"{sheet}: starts with {', '.join(header) or 'nothing'}, not {', '.join(HEADER)}; restore the sheet"
-        )
+    _, lines = read_table(sheet, HEADER)
     rows: dict[str, tuple[int, int]] = {}
     defects = []
-    for line, cells in enumerate(lines[1:], start=2):
-        name, *values = [cell.strip() for cell in [*cells, "", "", ""][:3]]
-        if not any((name, *values)):
-            continue
+    for line, cells in lines.items():
+        name, *values = (cells[column] for column in HEADER)
         wrong = [
             f"row {line}, column {column}: '{value}' is not a whole number from 0 to {highest}"
             for column, value, highest in zip(HEADER[1:], values, (SCALES["icdr"], 2), strict=True)

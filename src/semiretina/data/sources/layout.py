@@ -1,19 +1,13 @@
 """What every importer asks of a download: is it unpacked, is it whole, which file does a name mean."""
 
-import csv
-import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from semiretina.errors import BadData, MissingInput
-from semiretina.files import read_text
-from semiretina.records import summary
+from semiretina.errors import MissingInput
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".001", ".z01")
-SEPARATORS = (",", ";", "\t")
-WEB_PAGE = ("<!doctype", "<html")  # what is saved where a download asks to sign in
 
 
 def photographs_in(folder: Path, pattern: str = "*") -> list[Path]:
@@ -64,41 +58,3 @@ def shortage(where: Path | str, found: int, expected: int, missing: Iterable[str
     more = f", and {len(names) - 20} more" if len(names) > 20 else ""
     named = f"; missing {', '.join(names[:20])}{more}" if names else ""
     return f"{where}: {found} of {expected} {what}{named}"
-
-
-def read_table(file: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
-    """The header, and each row that is not empty by its number (the header is row 1): column -> text.
-
-    The separators `,` `;` and tab are recognised. Raises BadData that names what is no table.
-    """
-    text = read_text(file)
-    if text.lstrip().lower().startswith(WEB_PAGE):
-        raise BadData(f"{file}: a web page and not a table; sign in where it comes from, and download it again")
-    try:
-        headers = {mark: next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), []) for mark in SEPARATORS}
-        separator = max(SEPARATORS, key=lambda mark: len(headers[mark]))
-        table = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
-    except csv.Error as error:
-        raise BadData(f"{file}: not a table ({error}); look for a quotation mark that is not closed") from None
-    header, *rows = table or [[]]
-    header = [name.strip() for name in header]
-    filled = {n: cells for n, cells in enumerate(rows, start=2) if any(cell.strip() for cell in cells)}
-    if not filled:
-        raise BadData(
-            f"{file}: no row under a header; the first line names the columns, each further one is a photograph"
-        )
-    uneven = [
-        f"row {n}: {len(c)} cells under {len(header)} columns" for n, c in filled.items() if len(c) != len(header)
-    ]
-    if uneven:
-        raise BadData(summary(str(file), uneven, "give each row as many cells as the header has"))
-    return header, {n: dict(zip(header, map(str.strip, cells), strict=True)) for n, cells in filled.items()}
-
-
-def check_columns(file: Path, header: Sequence[str], wanted: Sequence[str]) -> None:
-    """Raises BadData where a column that the published table has is not there."""
-    absent = [name for name in wanted if name not in header]
-    if absent:
-        raise BadData(
-            f"{file}: no column {', '.join(absent)} among {', '.join(header)}; restore the table as it was published"
-        )

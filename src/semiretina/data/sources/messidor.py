@@ -26,10 +26,10 @@ from semiretina.data.sources.messidor2_files import with_eyes
 from semiretina.data.sources.messidor_files import Graded, counted
 from semiretina.data.sources.source import Source
 from semiretina.data.sources.twins import find_same_pictures
-from semiretina.errors import BadData
+from semiretina.errors import BadData, summary
 from semiretina.grouping import joined_groups
 from semiretina.progress import say
-from semiretina.records import Record, summary
+from semiretina.records import Record
 
 
 def records(root: Path, *, errata: bool = True, pairs: str = "") -> list[Record]:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from semiretina.data.sources import messidor_facts as facts
-from semiretina.data.sources.layout import ARCHIVES, check_folder, find_entry, photographs_in, read_table, shortage
+from semiretina.data.sources.layout import ARCHIVES, check_folder, find_entry, photographs_in, shortage
 from semiretina.data.sources.messidor_files import by_key, key
-from semiretina.errors import BadData, MissingInput
+from semiretina.errors import BadData, MissingInput, summary
 from semiretina.progress import say
-from semiretina.records import SCALES, Record, summary
+from semiretina.records import SCALES, Record
+from semiretina.table_text import read_table
 
 # The names of the columns: Krause's own, and those of the copies that have the columns of APTOS 2019.
 LABELS_COLUMNS = {

@@ -18,9 +18,9 @@ from semiretina.data.sources.messidor2 import EXTENSION_NAME
 from semiretina.data.sources.messidor2_files import Adjudicated, find_photographs, read_labels, with_eyes
 from semiretina.data.sources.messidor_files import key
 from semiretina.data.sources.source import Source
-from semiretina.errors import BadData, MissingInput
+from semiretina.errors import BadData, MissingInput, summary
 from semiretina.progress import say
-from semiretina.records import Record, summary
+from semiretina.records import Record
 
 MESSIDOR_NAME = re.compile(rf"\d{{8}}_\d+({'|'.join(hospital.suffix for hospital in facts.HOSPITALS)})")
 

@@ -40,8 +40,10 @@ KEPT = 1187  # without the duplicates
 GRADES: Mapping[int, int] = {0: 546, 1: 153, 2: 247, 3: 254}  # of the sheets as they are distributed
 SIZES = ((1440, 960), (2240, 1488), (2304, 1536))  # width x height in pixels
 
-# The sheets of one folder's photographs; both spellings are around. The last header ends in a space.
-SHEETS = ("Annotation_{folder}.xls", "Annotation {folder}.xls")
+# The sheets of one folder's photographs; both spellings are around. They are published as .xls, and read in other
+# formats, too. The last header ends in a space.
+SHEETS = ("Annotation_{folder}", "Annotation {folder}")
+SHEET_SUFFIXES = (".xls", ".csv", ".xlsx", ".ods")
 NAME, DEPARTMENT, GRADE, EDEMA = COLUMNS = (
     "Image name",
     "Ophthalmologic department",

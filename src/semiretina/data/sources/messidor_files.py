@@ -1,24 +1,20 @@
 """Messidor's folders and sheets as they are published: what must be there, and each photograph with its row.
 
 The download is one archive of 100 photographs and one Excel 97 sheet for each of the twelve folders, `Base11` to
-`Base34`; a sheet lies beside its folder or in it. Names are found in upper and lower case; photographs may have been
-converted, so a name's extension does not count.
+`Base34`; a sheet lies beside its folder or in it, and may have been saved as CSV, .xlsx or .ods. Names are found in
+upper and lower case; photographs may have been converted, so a name's extension does not count.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import xlrd
 
 from semiretina.data.sources import messidor_facts as facts
 from semiretina.data.sources.download import Findings, photograph_name
 from semiretina.data.sources.layout import ARCHIVES, check_folder, find_entry, photographs_in, shortage
 from semiretina.errors import MissingInput
 from semiretina.progress import say
-
-OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # the first bytes of an Excel 97 workbook
+from semiretina.table_text import inspect_table
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def read(root: Path) -> list[Graded]:
         if place is not None and sheets:
             counts[folder] = _read_folder(folder, place, sheets, found, findings)
         elif place is not None:
-            names = " or ".join(f"'{sheet.format(folder=folder)}'" for sheet in facts.SHEETS)
+            names = " or ".join(f"'{sheet.format(folder=folder)}.xls'" for sheet in facts.SHEETS)
             findings.missing.append(f"{folder}: no sheet {names}, neither in it nor beside it")
         elif archive is not None:
             findings.missing.append(f"{folder}: '{archive.name}' is not unpacked; unpack it into a folder {folder}")
@@ -104,23 +100,22 @@ def read(root: Path) -> list[Graded]:
 
 
 def _find(root: Path, folder: str) -> tuple[Path | None, list[Path]]:
-    """The folder and its sheets, wherever they lie; two sheets of equal content count once."""
+    """The folder and its sheets, wherever they lie."""
     place = find_entry(root, folder)
     place = place if place is not None and place.is_dir() else None
     inside = sorted(f for f in place.rglob("*") if f.is_dir()) if place is not None else []
     places = [root, *([place] if place is not None else []), *inside]
-    sheets = [
-        found for p in places for s in facts.SHEETS if (found := find_entry(p, s.format(folder=folder))) is not None
-    ]
-    return place, list({sheet.read_bytes(): sheet for sheet in sheets if sheet.is_file()}.values())
+    names = [sheet.format(folder=folder) + suffix for sheet in facts.SHEETS for suffix in facts.SHEET_SUFFIXES]
+    sheets = [sheet for p in places for name in names if (sheet := find_entry(p, name)) is not None]
+    return place, [sheet for sheet in sheets if sheet.is_file()]
 
 
 def _read_folder(folder: str, place: Path, sheets: Sequence[Path], found: list[Graded], findings: Findings) -> int:
     """Adds one folder's photographs, what it lacks and what is wrong; the number of its sheet's rows."""
-    if len(sheets) > 1:
-        findings.defects.append(f"{folder}: its sheets '{sheets[0]}' and '{sheets[1]}' differ; keep one")
-        return 0
     rows, wrong = read_sheet(sheets[0])
+    if other := next((sheet for sheet in sheets[1:] if read_sheet(sheet)[0] != rows), None):
+        findings.defects.append(f"{folder}: its sheets '{sheets[0]}' and '{other}' differ; keep one")
+        return 0
     files, twice = by_key(photographs_in(place, "**/*"), folder)
     findings.defects += wrong + twice
     if not files and (packed := [f.name for f in place.iterdir() if f.suffix.lower() in ARCHIVES]):
@@ -149,24 +144,17 @@ def _twice(found: Sequence[Graded]) -> list[str]:
 
 def read_sheet(file: Path) -> tuple[dict[str, Row], list[str]]:
     """The sheet's rows by `key`, without those that have defects, and what is wrong, each with file, row and column."""
-    lines, wrong = _read_workbook(file)
-    if wrong:
-        return {}, [f"{file.name}: {wrong}"]
-    header = [cell.casefold() for cell in lines[0]] if lines else []
-    absent = [
-        column.strip()
-        for column in facts.COLUMNS
-        if column != facts.DEPARTMENT and column.strip().casefold() not in header
-    ]
-    if absent:
-        return {}, [f"{file.name}: no column {', '.join(absent)} among {', '.join(lines[0]) if lines else 'no cells'}"]
-    places = {column: header.index(column.strip().casefold()) for column in (facts.NAME, facts.GRADE, facts.EDEMA)}
+    table = inspect_table(file)
+    defects = [f"{file.name}{', ' if defect.row else ': '}{defect}" for defect in table.defects]
+    if not table.header:
+        return {}, defects
+    header = [name.casefold() for name in table.header]
+    places = {column: column.strip().casefold() for column in (facts.NAME, facts.GRADE, facts.EDEMA)}
+    if absent := [column.strip() for column, name in places.items() if name not in header]:
+        return {}, [f"{file.name}: no column {', '.join(absent)} among {', '.join(table.header)}"]
     rows: dict[str, Row] = {}
-    defects = []
-    for number, cells in enumerate(lines[1:], start=2):
-        if not any(cells):
-            continue
-        texts = {column: cells[place] for column, place in places.items()}
+    for number, cells in table.rows:
+        texts = {column: cells[header.index(name)] for column, name in places.items()}
         bad = [
             f"column {column.strip()}: '{texts[column]}' is not a whole number from 0 to {highest}"
             for column, highest in facts.HIGHEST.items()
@@ -182,37 +170,6 @@ def read_sheet(file: Path) -> tuple[dict[str, Row], list[str]]:
     if not rows and not defects:
         defects = [f"{file.name}: no row under its header"]
     return rows, defects
-
-
-def _read_workbook(file: Path) -> tuple[list[list[str]], str]:
-    """The cells of the first sheet as text without outer blanks, or why there are none."""
-    data = file.read_bytes()
-    advice = "save it as Excel 97 (.xls), or download it again"
-    if not data.startswith(OLE):
-        return [], f"is {_kind(data)}, not Excel 97; {advice}"
-    try:
-        sheet = xlrd.open_workbook(file_contents=data, logfile=io.StringIO()).sheet_by_index(0)
-        return [[_text(sheet.cell(row, column)) for column in range(sheet.ncols)] for row in range(sheet.nrows)], ""
-    except Exception as error:  # xlrd raises whatever its parsing stumbles over
-        return [], f"is a damaged Excel 97 workbook ({error}); {advice}"
-
-
-def _kind(data: bytes) -> str:
-    # A page saved as UTF-16 has a mark and a zero byte after each letter.
-    start = data[:64].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \r\n\t").lower()
-    if not start:
-        return "empty"
-    if start.startswith(b"<?xml"):
-        return "XML"
-    if start.startswith(b"<"):
-        return "HTML"
-    return "an .xlsx workbook or a zip archive" if start.startswith(b"pk") else "of another kind"
-
-
-def _text(cell: xlrd.sheet.Cell) -> str:
-    if cell.ctype == xlrd.XL_CELL_NUMBER and float(cell.value).is_integer():
-        return str(int(cell.value))
-    return str(cell.value).strip()
 
 
 def counted(grades: Mapping[int, int]) -> str:

@@ -1,12 +1,13 @@
 """Drawn photographs that lie on disk exactly as Messidor and the Messidor Extension do, errors included.
 
-`write_lookalike` makes the twelve folders `Base11` to `Base34` with TIFF files, an Excel 97 sheet in each, Messidor's
+`write_lookalike` makes the twelve folders `Base11` to `Base34` with TIFF files, a sheet in each, as CSV, Messidor's
 own grades, three hospitals, fellow eyes with the pairing file, and what the errata tell of: four wrong grades, and
 thirteen photographs that stand there twice, two of them with different labels. The real importers read it, so that
 everything which starts from Messidor can be tried without it. Nothing but the lesions depends on the grade, neither a
 name nor the order. The file SYNTHETIC.txt and a comment in every photograph say that it is drawn.
 """
 
+import csv
 import io
 import os
 from collections.abc import Sequence
@@ -14,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import xlwt
 from PIL import Image
 
 from semiretina.data.sources import fundus, messidor, messidor_extension
@@ -64,7 +64,7 @@ def write_lookalike(
     for number, (folder, exams) in enumerate(folders.items(), start=1):
         # One sheet has the other spelling, as it is around.
         spelling = facts.SHEETS[number == len(folders)]
-        _once(places[0] / folder / spelling.format(folder=folder), _sheet(folder, exams))
+        _once(places[0] / folder / f"{spelling.format(folder=folder)}.csv", _sheet(folder, exams))
     pairs = _pairs([exam for exams in folders.values() for exam in exams], extension)
     for place in places:
         _once(place / PAIRS, pairs.encode())
@@ -130,7 +130,7 @@ def _claim(root: Path, settings: str) -> None:
 
 
 def _sheet(folder: str, exams: Sequence[Exam]) -> bytes:
-    """The folder's Excel 97 workbook: a row a file, with what the errata found to be wrong still wrong."""
+    """The folder's sheet: a row a file, with what the errata found to be wrong still wrong."""
     old = {correction.name: correction.old for correction in facts.CORRECTIONS}
     rows = []
     for picture in pictures(exams):
@@ -139,14 +139,9 @@ def _sheet(folder: str, exams: Sequence[Exam]) -> bytes:
             grade = dropped if column == facts.GRADE else old.get(name, picture.grade)
             edema = dropped if column == facts.EDEMA else picture.edema
             rows.append((f"{name}{facts.SUFFIX}", facts.FOLDERS[folder].department, grade, edema))
-    book = xlwt.Workbook()
-    sheet = book.add_sheet(folder)
-    for line, cells in enumerate((facts.COLUMNS, *sorted(rows))):
-        for place, cell in enumerate(cells):
-            sheet.write(line, place, cell)
-    content = io.BytesIO()
-    book.save(content)
-    return content.getvalue()
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows((facts.COLUMNS, *sorted(rows)))
+    return text.getvalue().encode()
 
 
 def _pairs(exams: Sequence[Exam], extension: Sequence[Exam]) -> str:

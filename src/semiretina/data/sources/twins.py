@@ -16,10 +16,10 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import fft, ndimage
 
-from semiretina.errors import BadData
+from semiretina.errors import BadData, summary
 from semiretina.grouping import joined_groups
 from semiretina.progress import progress, say
-from semiretina.records import Record, summary
+from semiretina.records import Record
 
 Array = npt.NDArray[np.float32]
 

@@ -1,4 +1,4 @@
-"""CSV as people save it: any of three separators, any line ends, with a byte-order mark or without, and its defects.
+"""Tables as people save them: CSV of any of three separators and any line ends, spreadsheets, and their defects.
 
 Whatever can be read without a doubt is read. What cannot is named by row and column, all of it in one pass. Rows are
 numbered as a spreadsheet numbers them, the header being row 1.
@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from semiretina.errors import BadData, summary
 from semiretina.files import read_bytes
+from semiretina.workbook import MAGIC, read_workbook
 
 SEPARATORS = (",", ";", "\t")
-MOST_BROKEN = 100  # rows with broken quotes, after which the rest of a file is not looked at, which is told
+MOST_BROKEN = 100  # rows with broken quotes, after which the rest of a file is not looked at
 PLACEHOLDERS = ("na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "unknown", "missing", "#n/a", "tbd")
 # Seen by nobody and part of the cell all the same: zero-width characters, soft hyphen, marks of writing direction.
 INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
@@ -39,8 +41,8 @@ class Defect(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CsvText:
-    """A header and the rows under it that have as many cells as it, stripped; `defects` tells of what is left out."""
+class TableText:
+    """A header and the rows under it that have as many cells as it, stripped; `defects` says what is left out."""
 
     header: Sequence[str] = ()
     rows: Sequence[tuple[int, list[str]]] = ()
@@ -48,20 +50,62 @@ class CsvText:
     defects: list[Defect] = field(default_factory=list)
 
 
-def read_csv(file: Path, key: str) -> CsvText:
-    """A CSV whose header should have the column `key`; the separator that makes it one wins. Empty rows are left out.
+def read_table(file: Path, columns: Sequence[str] = ()) -> tuple[list[str], dict[int, dict[str, str]]]:
+    """The named columns of a CSV or of a spreadsheet's first sheet, and its rows by number: column -> text.
+
+    Raises MissingInput where there is no such file, BadData that names what is no table and all that is wrong with it,
+    and where one of `columns`, those of the published table, is not there.
+    """
+    table = inspect_table(file)
+    if table.defects and not table.header:
+        raise BadData(f"{file}: {table.defects[0]}")
+    header = [name for name in table.header if name]
+    if absent := [name for name in columns if name not in header]:
+        raise BadData(
+            f"{file}: no column {', '.join(absent)} among {', '.join(header)}; restore the table as it was published"
+        )
+    if table.defects:
+        advice = "mend the table, or download it again"
+        raise BadData(summary(str(file), [str(defect) for defect in table.defects], advice))
+    if not table.rows:
+        raise BadData(f"{file}: no row under a header; the first line names the columns, each further one is a row")
+    rows = {n: {name: cell for name, cell in zip(table.header, row, strict=True) if name} for n, row in table.rows}
+    return header, rows
+
+
+def inspect_table(file: Path) -> TableText:
+    """A CSV or a spreadsheet's first sheet (.xls, .xlsx, .ods) with its defects; a file's content says what it is.
 
     Raises MissingInput where there is no such file.
     """
     content = read_bytes(file)
+    if not content.startswith(MAGIC):
+        return _parse_csv(content, "")
+    try:
+        cells = read_workbook(content)
+    except ValueError as error:
+        advice = "download it again, or save it as CSV"
+        return TableText(defects=[Defect(0, "", f"not a workbook that can be read ({error}); {advice}")])
+    filled = [(number, row) for number, texts in enumerate(cells, start=1) if any(row := [*map(str.strip, texts)])]
+    return TableText(filled[0][1], filled[1:]) if filled else TableText(defects=[Defect(0, "", "the sheet is empty")])
+
+
+def read_csv(file: Path, key: str) -> TableText:
+    """A CSV whose header should have the column `key`; the separator that makes it one wins. Empty rows are left out.
+
+    Raises MissingInput where there is no such file.
+    """
+    return _parse_csv(read_bytes(file), key)
+
+
+def _parse_csv(content: bytes, key: str) -> TableText:
     kind = _not_text(content)
     if kind:
-        return CsvText(defects=[Defect(0, "", f"{kind}; {_SAVE}")])
+        return TableText(defects=[Defect(0, "", kind)])
     text = content.decode("utf-8-sig", "surrogateescape")
     if not text.strip():
-        return CsvText(
-            defects=[Defect(0, "", f"the file is empty; a header line with at least the column '{key}' is needed")]
-        )
+        needed = f"a header line with at least the column '{key}' is needed" if key else "download it again"
+        return TableText(defects=[Defect(0, "", f"the file is empty; {needed}")])
     lines = list(io.StringIO(text, newline=""))
     begin = next(number for number, line in enumerate(lines) if line.strip())
     # Spreadsheets write and read this line to say which separator they mean.
@@ -70,7 +114,7 @@ def read_csv(file: Path, key: str) -> CsvText:
     rows = _rows(lines, begin + 1 if stated else begin, separator)
     first, header = next(rows, (1, ""))
     if isinstance(header, str):
-        return CsvText(separator=separator, defects=[Defect(first, "", _broken(header))])
+        return TableText(separator=separator, defects=[Defect(first, "", _broken(header))])
     return _with_defects([name.strip() for name in header], first, rows, separator, text)
 
 
@@ -83,7 +127,7 @@ def shown(text: str) -> str:
 
 def _with_defects(
     header: list[str], first: int, rows: Iterator[tuple[int, list[str] | str]], separator: str, text: str
-) -> CsvText:
+) -> TableText:
     # Looked for in the whole text first: hardly any file has one, and then no cell needs a look.
     foreign, control = _FOREIGN.search(text) is not None, CONTROL.search(text) is not None
     kept: list[tuple[int, list[str]]] = []
@@ -107,7 +151,7 @@ def _with_defects(
             if not any(cells):
                 continue
         kept.append((number, cells))
-    return CsvText(header, kept, separator, defects)
+    return TableText(header, kept, separator, defects)
 
 
 def _rows(lines: Sequence[str], start: int, separator: str) -> Iterator[tuple[int, list[str] | str]]:
@@ -135,16 +179,22 @@ def _rows(lines: Sequence[str], start: int, separator: str) -> Iterator[tuple[in
 def _separator(line: str, key: str) -> str:
     """The one that gives a cell `key`; else the one that gives the most cells, which has a say in the messages."""
     headers = {mark: [cell.strip().strip('"').lower() for cell in line.split(mark)] for mark in SEPARATORS}
-    return max(SEPARATORS, key=lambda mark: (key in headers[mark], len(headers[mark])))
+    return max(SEPARATORS, key=lambda mark: (bool(key) and key in headers[mark], len(headers[mark])))
 
 
 def _not_text(content: bytes) -> str:
-    if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        return "a spreadsheet's own file and not CSV"
+    """What the content is instead of UTF-8 text, and what to do about it; "" where it may be text."""
+    # A page saved as UTF-16 has a mark and a zero byte after each letter.
+    start = content[:64].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \r\n\t")
+    if start.startswith(b"<"):
+        what = "XML" if start.startswith(b"<?xml") else "a web page"
+        return f"{what} and not a table; sign in where it comes from, and download it again"
+    if content.startswith(MAGIC):
+        return f"a spreadsheet's own file and not CSV; {_SAVE}"
     if content.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
-        return "not UTF-8 text but UTF-32"
+        return f"not UTF-8 text but UTF-32; {_SAVE}"
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or content[:400].count(0) > len(content[:400]) // 4:
-        return "not UTF-8 text but UTF-16, as spreadsheets save 'Unicode text'"
+        return f"not UTF-8 text but UTF-16, as spreadsheets save 'Unicode text'; {_SAVE}"
     return ""
 
 
