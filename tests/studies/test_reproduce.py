@@ -186,6 +186,7 @@ def test_a_stop_takes_nothing_out_of_the_study_and_the_grid_begins_with_a_report
     monkeypatch.setattr(reproduce, "write_paper_report", write)
     monkeypatch.setattr(reproduce, "train", train)
     monkeypatch.setattr(reproduce, "sweep", stop)
+    monkeypatch.setattr(reproduce, "grid_points", lambda *given: [])
     with pytest.raises(Stop):
         reproduce.reproduce(Request("synthetic", tmp_path / "drawn", quick=True), out, False)
     runs = ["runs/aecl1-baseline-seed0", "runs/res18-scratch-seed0"]
