@@ -12,6 +12,8 @@ from semiretina.cli import app
 from semiretina.config import load_config
 from semiretina.data.sources import SOURCES
 from semiretina.errors import BadConfig, MissingInput, NonFiniteLoss, Refused
+from semiretina.methods import METHODS
+from semiretina.preparation import split_by
 from semiretina.progress import duration
 from semiretina.records import Record, read_manifest
 from semiretina.report.paper.cells import CELLS
@@ -20,6 +22,8 @@ from semiretina.studies import presets, reproduce, search
 from semiretina.studies.gather import add_nearer, gather
 from semiretina.studies.presets import Preset
 from semiretina.studies.reproduce import Request
+from semiretina.tasks import make_tasks
+from semiretina.training.loop import sides
 
 NO_ROUTE = "IMAGENET1K_V1 could not be downloaded (no route)"
 
@@ -161,7 +165,7 @@ def test_a_stop_takes_nothing_out_of_the_study_and_the_grid_begins_with_a_report
     names = ("aecl1-baseline", "aecl1-combined", "res18-scratch")
     monkeypatch.setattr(reproduce, "CELLS", {name: CELLS[name] for name in names})
     monkeypatch.setattr(reproduce, "gather", lambda *given: [])
-    monkeypatch.setattr(reproduce, "_tell", lambda *given: None)
+    monkeypatch.setattr(reproduce, "_announce", lambda *given: None)
     monkeypatch.setattr(reproduce, "search", lambda *given: {})
 
     def study():
@@ -330,3 +334,27 @@ def test_every_training_up_to_the_report(monkeypatch, tmp_path, preset, capsys):
 def test_the_folder_of_configurations_is_shipped():
     files = {file.name for file in Path(presets.folder()).glob("*.toml")}
     assert {"quick.toml", "grid.toml", "grid-quick.toml", "search-corrected.toml"} <= files
+
+
+def test_photographs_to_pretrain_on_change_nothing_of_the_test_list(preset, tmp_path):
+    here = [
+        Record(path=tmp_path / f"{n}.jpg", dataset="messidor", site=f"{n % 3}", scale="messidor", grade=n % 4 // 2)
+        for n in range(60)
+    ]
+    unlabeled = [Record(path=tmp_path / f"u{n}.jpg", dataset="extension", site="2") for n in range(20)]
+    more = [
+        Record(path=tmp_path / f"n{n}.jpg", dataset="eyepacs", patient=f"{n // 2}", scale="icdr", grade=n % 5)
+        for n in range(40)
+    ]
+    preset = replace(preset, datasets=("messidor", "extension"), nearer=("eyepacs",))
+    lists, trained = [], []
+    for name, records in {"resnet18-scratch": here + unlabeled, "resnet18-nearer": here + unlabeled + more}.items():
+        config = preset.config(name, 0)
+        tasks = make_tasks(config.tasks, records)
+        split = split_by(config, records, [""] * len(records), tasks)
+        lists.append([split.records[row].path.name for row in split.rows("test")])
+        sides_of = [sides(split, "train", stage, METHODS["supervised"])[0] for stage in config.stages]
+        trained.append([{split.records[row].dataset for row in rows} for rows in sides_of])
+    assert lists[0] == lists[1]
+    assert len(lists[0]) == 12
+    assert trained == [[{"messidor"}], [{"eyepacs"}, {"messidor"}]]

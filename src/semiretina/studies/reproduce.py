@@ -59,7 +59,7 @@ class Request:
         return (QUICK_SEEDS if self.quick else SEEDS) if self.seeds is None else self.seeds
 
     def check(self) -> None:
-        """Raises BadConfig and MissingInput for what can be told before anything is read."""
+        """Raises BadConfig and MissingInput for what is wrong already before anything is read."""
         lookup(SOURCES, self.source, "reproduce")
         if self.preset not in PRESETS:
             raise BadConfig(f"--preset {self.preset}: known are {', '.join(PRESETS)}")
@@ -94,7 +94,7 @@ def reproduce(request: Request, out: Path, share: bool | None = None) -> str:
         _write(out, study)
     # Written whole before anything is trained: a stop takes nothing out of the report that already stands.
     cells, waiting = _standing(preset, out, request.repeats)
-    _tell(preset, records, out, cells, waiting)
+    _announce(preset, records, out, cells, waiting)
     searches = {name: f"searches/{name}" for name in CELLS if preset.search_axes(name)}
     grids = {name: {"hole": preset.hole(name), "folder": f"grids/{name}"} for name in preset.grid_cells}
     study |= {"seeds": request.repeats, "cells": cells, "searches": searches, "grids": grids}
@@ -178,7 +178,7 @@ def _run_folder(out: Path, name: str, seed: int) -> Path:
     return out / "runs" / f"{name}-seed{seed}"
 
 
-def _tell(
+def _announce(
     preset: Preset,
     records: Mapping[bool, Sequence[Record]],
     out: Path,

@@ -53,8 +53,8 @@ class Evidence:
         if len({run.test_list for run in (*runs, *others)}) != 1:
             return []
         values = {run.seed: value for run, value in zip(others, self.numbers[than].values, strict=True)}
-        own = zip(runs, self.numbers[better].values, strict=True)
-        return [value - values[run.seed] for run, value in own if run.seed in values]
+        pairs = zip(runs, self.numbers[better].values, strict=True)
+        return [value - values[run.seed] for run, value in pairs if run.seed in values]
 
 
 Answer = Callable[[Evidence], str]
@@ -87,7 +87,7 @@ def helped(models: Sequence[str]) -> Answer:
     def gains(evidence: Evidence, model: str) -> str:
         trainings = [f"{model}-{training}" for training in ("ae-then-cl", "combined")]
         differences = [evidence.differences(name, f"{model}-baseline") for name in trainings]
-        return " and ".join(f"{np.mean(own):+.2f} points" if own else HOLE for own in differences)
+        return " and ".join(f"{np.mean(gains):+.2f} points" if gains else HOLE for gains in differences)
 
     def answer(evidence: Evidence) -> str:
         each = ", ".join(f"{CELLS[f'{model}-combined'].model} {gains(evidence, model)}" for model in models)
@@ -100,8 +100,8 @@ def first_accuracies(one: str, other: str) -> Answer:
     """The accuracy after the first epoch of the classifier."""
 
     def answer(evidence: Evidence) -> str:
-        own, others = ([curve[0] for curve in evidence.curves(name)] for name in (one, other))
-        return f"at the first epoch of the classifier, with and without: {_against(own, others, '%')}"
+        firsts, others = ([curve[0] for curve in evidence.curves(name)] for name in (one, other))
+        return f"at the first epoch of the classifier, with and without: {_against(firsts, others, '%')}"
 
     return answer
 
@@ -114,7 +114,7 @@ def speed(trainings: Mapping[str, str]) -> Answer:
 
     def answer(evidence: Evidence) -> str:
         known = {words: evidence.curves(cell) for words, cell in trainings.items()}
-        every = [value for own in known.values() for curve in own for value in curve]
+        every = [value for seeds in known.values() for curve in seeds for value in curve]
         votes = [majority(run, evidence.role) for cell in trainings.values() for run in evidence.of(cell)]
         if not every:
             return HOLE
@@ -122,7 +122,7 @@ def speed(trainings: Mapping[str, str]) -> Answer:
         if max(every) <= vote:
             return f"none of them rises above the majority vote, {vote:.1f} %"
         level = vote + RISE * (max(every) - vote)
-        said = ", ".join(f"{words} {_epochs_to(level, own)}" for words, own in known.items())
+        said = ", ".join(f"{words} {_epochs_to(level, seeds)}" for words, seeds in known.items())
         return f"epochs to {level:.1f} %, {RISE:.0%} of the way from the majority vote to the best of them: {said}"
 
     return answer
@@ -156,8 +156,8 @@ def steadiness(what: str, models: Mapping[str, tuple[str, str]]) -> Answer:
     return answer
 
 
-def _against(own: Sequence[float], others: Sequence[float], unit: str) -> str:
-    return f"{spread(own, 1)} against {spread(others, 1)} {unit}" if own and others else HOLE
+def _against(ours: Sequence[float], theirs: Sequence[float], unit: str) -> str:
+    return f"{spread(ours, 1)} against {spread(theirs, 1)} {unit}" if ours and theirs else HOLE
 
 
 def imagenet_ratio(models: Mapping[str, str]) -> Answer:
@@ -222,8 +222,8 @@ def mcnemar(gained: int, lost: int) -> float:
 def discordant(run: Run, other: Run) -> tuple[int, int]:
     """How many test photographs the first run alone answers rightly, and how many the other alone."""
     assert run.test_list == other.test_list, "runs on different test photographs are not paired"
-    own, others = (_right(r) for r in (run, other))
-    return sum(own[p] and not others[p] for p in own), sum(others[p] and not own[p] for p in own)
+    right, right_there = (_right(r) for r in (run, other))
+    return sum(right[p] and not right_there[p] for p in right), sum(right_there[p] and not right[p] for p in right)
 
 
 def _right(run: Run) -> dict[str, bool]:

@@ -79,10 +79,10 @@ def network_figures(study: Study) -> PaperFigure:
     """Figure 2: both autoencoders, as the runs built them."""
     pictures, holes = [], []
     for title, start in AUTOENCODERS.items():
-        own = [t for name, t in study.cells.items() if name.startswith(start) and t.cell.training != "baseline"]
-        run = next((run for trained in own for run in trained.runs), None)
+        trainings = [t for name, t in study.cells.items() if name.startswith(start) and t.cell.training != "baseline"]
+        run = next((run for trained in trainings for run in trained.runs), None)
         if run is None:
-            holes.append(f"{title}: {own[0].hole}.")
+            holes.append(f"{title}: {trainings[0].hole}.")
         else:
             pictures.append(network_picture(title, built(run.config)))
     return PaperFigure(
@@ -101,8 +101,8 @@ def network_figures(study: Study) -> PaperFigure:
 
 def schedule_figure(study: Study, epochs: Epochs) -> PaperFigure:
     """Figure 3: the first seed of either combined training."""
-    own = [study.cells[f"{start}-combined"] for start in AUTOENCODERS.values()]
-    runs = [trained.runs[0] for trained in own if trained.runs]
+    combined = [study.cells[f"{start}-combined"] for start in AUTOENCODERS.values()]
+    runs = [trained.runs[0] for trained in combined if trained.runs]
     return PaperFigure(
         "3",
         "The schedule of combined training",
@@ -111,15 +111,15 @@ def schedule_figure(study: Study, epochs: Epochs) -> PaperFigure:
         "with few labels few updates see one. The unlabelled set is split like the labelled one (3), which decides how "
         "many minibatches an epoch has. The paper draws 80 epochs (28).",
         schedule_panels(runs, epochs),
-        lacking(own),
+        lacking(combined),
     )
 
 
 def reconstruction_figure(study: Study, epochs: Epochs, share: bool = False) -> PaperFigure:
     """Figure 4: the first seed of every training with a decoder; with `share` a sentence stands in its place."""
-    own = [t for name, t in study.cells.items() if name.startswith(tuple(AUTOENCODERS.values())) and _decodes(t)]
-    runs = [trained.runs[0] for trained in own if trained.runs]
-    holes = lacking(own)
+    decoders = [t for name, t in study.cells.items() if name.startswith(tuple(AUTOENCODERS.values())) and _decodes(t)]
+    runs = [trained.runs[0] for trained in decoders if trained.runs]
+    holes = lacking(decoders)
     if share and runs:
         what = f"Test photographs, and what the decoders of {' and '.join(run.name for run in runs)} made of them,"
         holes = [_left_out(what, "stand", runs[0].split()), *holes]
@@ -135,9 +135,9 @@ def reconstruction_figure(study: Study, epochs: Epochs, share: bool = False) -> 
     )
 
 
-def lacking(own: Sequence[Trained]) -> list[str]:
+def lacking(trainings: Sequence[Trained]) -> list[str]:
     """A sentence for each training that has no number, or lacks a seed."""
-    return [f"{t.cell.title}: {t.hole or t.note}." for t in own if t.hole or t.note]
+    return [f"{t.cell.title}: {t.hole or t.note}." for t in trainings if t.hole or t.note]
 
 
 def _left_out(what: str, verb: str, split: Split | None) -> str:

@@ -94,7 +94,7 @@ def write_paper_report(out: Path, share: bool | None = None) -> Path:
 
 
 def _public(study: Study, hide: Hide) -> Study:
-    """The same study; why a training has no number is told without names."""
+    """The same study; it says without names why a training has no number."""
     cells = {
         name: replace(t, absent=hide(t.absent), failed={seed: hide(why) for seed, why in t.failed.items()})
         for name, t in study.cells.items()
@@ -125,7 +125,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         ("Trainings that stand", f"{len(study.runs)} of {wanted}" if wanted else str(len(study.runs))),
         ("Diverged", str(sum(len(t.failed) for t in trained) or "")),
         ("Cells without a number", f"{sum(bool(t.hole) for t in trained)} of {len(CELLS)}"),
-        ("Trials for settings", _done([point for own in study.searches.values() for point in own])),
+        ("Trials for settings", _done([point for trials in study.searches.values() for point in trials])),
         ("Points of the grid search", _done([point for grid in study.grids for point in grid.points])),
         *((name, versions(name)) for name in ("semiretina", "python", "torch", "device", "gpu")),
     ]

@@ -142,10 +142,10 @@ def _trained(name: str, raw: Mapping[str, Any], out: Path, seeds: int) -> Traine
 
 
 def _grids(raw: Mapping[str, Mapping[str, str]], out: Path) -> list[Grid]:
-    found = []
+    grids = []
     stated = list(raw.items())
     for number, training in enumerate(TRAININGS.values()):
         name, grid = stated[number] if number < len(stated) else ("", {})
         points = read_points(out / grid["folder"] / INDEX) if grid else []
-        found.append(Grid(training, name, points, grid.get("hole", "")))
-    return found
+        grids.append(Grid(training, name, points, grid.get("hole", "")))
+    return grids

@@ -98,13 +98,13 @@ def table_one(points: Iterable[Point]) -> list[Row]:
     names = list(dict.fromkeys(name for point, _ in ranked for name in point.parameters))
     rows = []
     for low, high in zip(PERCENTILES, (*PERCENTILES[1:], 101), strict=True):
-        own = [
+        members = [
             point
             for point, accuracy in ranked
             # Whole numbers: 0.75 of 96 runs is 72 exactly.
             if low * len(ranked) <= 100 * sum(other <= accuracy for _, other in ranked) < high * len(ranked)
         ]
-        rows.append(Row(low, len(own), {name: modes(p.parameters.get(name) for p in own) for name in names}))
+        rows.append(Row(low, len(members), {name: modes(p.parameters.get(name) for p in members) for name in names}))
     return rows
 
 
@@ -146,9 +146,9 @@ class Half(NamedTuple):
 
 def halves(points: Mapping[str, Sequence[Point]]) -> list[Half]:
     """The table's halves by training; the paper's values stand beside those of `TRAININGS`."""
-    found = []
-    for training, own in points.items():
-        rows = table_one(own)
+    shown = []
+    for training, trained in points.items():
+        rows = table_one(trained)
         names = short_names(rows[0].modes)
         paper = PAPER.get(training, {})
         lines = [
@@ -162,10 +162,10 @@ def halves(points: Mapping[str, Sequence[Point]]) -> list[Half]:
             )
             for row in rows
         ]
-        ranked = sum(point.accuracy is not None for point in own)
-        diverged = sum(point.status == "diverged" for point in own)
-        found.append(Half(training, ranked, diverged, [TITLES.get(name, name) for name in names.values()], lines))
-    return found
+        ranked = sum(point.accuracy is not None for point in trained)
+        diverged = sum(point.status == "diverged" for point in trained)
+        shown.append(Half(training, ranked, diverged, [TITLES.get(name, name) for name in names.values()], lines))
+    return shown
 
 
 def to_text(points: Mapping[str, Sequence[Point]]) -> str:

@@ -71,7 +71,7 @@ def table_one(study: Study) -> TableOne:
 
 @dataclass(frozen=True)
 class SplitTable:
-    """Section 4.6 and 4.1: photographs by hospital and role, and what is to be told of them."""
+    """Section 4.6 and 4.1: photographs by hospital and role, and what else there is to say of them."""
 
     roles: Sequence[str]
     rows: Sequence[tuple[str, list[tuple[str, str]]]]  # hospital -> (photographs, healthy ones in words)
