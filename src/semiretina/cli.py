@@ -79,12 +79,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a run's grader on its own test set or on another data set."""
-    from semiretina.judging.evaluate import rescore
+    from semiretina.judging.evaluate import evaluate as score
     from semiretina.report.scores_text import to_text
 
     if manifest and split:
         raise typer.BadParameter("give one of --split and --manifest")
-    result = rescore(run, manifest or (split or OwnSplit.test).value)
+    result = score(run, manifest or (split or OwnSplit.test).value)
     print(json.dumps(result, indent=1) if as_json else to_text(result))
 
 
@@ -95,10 +95,10 @@ def predict(
     out: Annotated[Path, typer.Option(help="The CSV; rows that are complete there are kept.")],
 ) -> None:
     """Grade photographs: a row for each photograph and output, failures included with the reason."""
-    from semiretina.judging.grader import load_grader
+    from semiretina.judging.grader import load
     from semiretina.judging.predict import predict as run_grader
 
-    graded, failed = run_grader(load_grader(run), inputs, out)
+    graded, failed = run_grader(load(run), inputs, out)
     print(f"{graded} graded, {failed} failed: {out}")
 
 

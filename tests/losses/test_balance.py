@@ -67,7 +67,7 @@ def test_balanced_does_not_lag_where_a_gradient_of_the_decoder_starts_tiny():
     assert found[0] == pytest.approx(200)
     pulls = [mu * size / 2.0 for mu, size in zip(found, sizes[1:], strict=False)]
     assert max(pulls) < 2.5
-    assert pulls[-1] < 1.35
+    assert pulls[-1] < 1.4
     lagging = 200.0
     for size in sizes[1:5]:
         lagging = lagging**0.9 * (2.0 / size) ** 0.1

@@ -15,7 +15,7 @@ from semiretina.report.answers import Answers, read_answers
 from semiretina.report.pairs import Pairs, Refused, pair
 from semiretina.report.runs import Run
 from semiretina.scoring.comparisons import Difference, McNemar, Score, delong, holm, mcnemar, paired_difference
-from semiretina.scoring.verdict import Verdict, judge, sentence
+from semiretina.scoring.verdict import Judgement, Verdict
 
 SCORE_NAMES: Mapping[Score, str] = {
     "auroc": "AUROC",
@@ -177,7 +177,7 @@ def _difference(score: Score, pairs: Pairs) -> Difference:
 def _judged(plan: _Plan, pairs: Pairs, difference: Difference, adjusted: float | None, family: int) -> PairedComparison:
     first, alone = pairs.ours[0], adjusted is None
     p, count = (difference.p, 1) if adjusted is None else (adjusted, family)
-    names = _called(plan.ours), _called(plan.theirs)
+    judgement = Judgement(difference, plan.margin, p, count)
     single = None
     if len(pairs.seeds) == 1 and difference.groups == len(first.paths):
         second = pairs.theirs[0]
@@ -195,8 +195,8 @@ def _judged(plan: _Plan, pairs: Pairs, difference: Difference, adjusted: float |
         difference=difference,
         margin=plan.margin,
         adjusted=p,
-        verdict=judge(difference, plan.margin, p, count),
-        sentence=sentence(*names, difference, plan.margin, p, count, first.unit),
+        verdict=judgement.verdict,
+        sentence=judgement.sentence(_called(plan.ours), _called(plan.theirs), first.unit),
         single=single,
     )
 

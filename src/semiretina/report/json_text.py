@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from semiretina import __version__
+from semiretina.files import finite
 from semiretina.report.contents import NOTICE, Contents
 from semiretina.report.sheet import to_json as sheet_json
-from semiretina.run_folder import finite
 from semiretina.scoring.curves import Band
 
 SCHEMA = 1

@@ -194,7 +194,7 @@ def confusions(key: str, answered: Answered) -> list[Confusion]:
         if answers is None:
             continue
         several = answers.values.ndim == 2
-        classes = list(run.predictions()[key]) if several else ["no", "yes"]
+        classes = list(run.predictions().outputs[key]) if several else ["no", "yes"]
         counts = np.zeros((len(classes), len(classes)), int)
         np.add.at(counts, (answers.labels, answers.chosen), 1)
         found.append(Confusion(run.label, key, classes, counts.tolist()))

@@ -18,7 +18,7 @@ from filelock import FileLock
 from semiretina.config import Config
 from semiretina.errors import Busy, NonFiniteLoss, UserError, writing
 from semiretina.experiment import train_run
-from semiretina.files import read_text, write_text
+from semiretina.files import read_text, write_json, write_text
 from semiretina.progress import say
 from semiretina.report.paper.table1 import INDEX, Point, read_points
 from semiretina.run_folder import RunFolder
@@ -84,7 +84,7 @@ def _train(config: Config, run: RunFolder, first: RunFolder | None) -> None:
     try:
         train_run(config, run.path, first=first.path if first else None)
     except NonFiniteLoss as error:
-        run.write_json(run.path / DIVERGED, {"reason": str(error)})
+        write_json(run.path / DIVERGED, {"reason": str(error)})
 
 
 def work(

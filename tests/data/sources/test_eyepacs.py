@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from semiretina.data.roles import make_split
 from semiretina.data.sources import SOURCES, eyepacs, import_source
 from semiretina.data.sources.download import photograph_name
 from semiretina.errors import BadData, MissingInput
 from semiretina.records import Record, read_manifest
 from semiretina.tasks import make_tasks
+from splits import make_split
 
 TRAIN = {"10_left": 0, "10_right": 0, "13_left": 2, "13_right": 4}
 TEST = {"1_left": 1, "1_right": 3}

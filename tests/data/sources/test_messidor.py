@@ -13,12 +13,14 @@ import pytest
 from PIL import Image
 
 import workbooks
-from semiretina.data.roles import make_split
-from semiretina.data.sources import messidor, messidor_facts, messidor_files
+from semiretina.data import messidor_facts as facts
+from semiretina.data.sources import messidor
+from semiretina.data.sources.messidor import published
 from semiretina.errors import BadData, MissingInput
 from semiretina.files import sha256_of
 from semiretina.records import Record, read_manifest, write_manifest
 from semiretina.tasks import make_tasks
+from splits import make_split
 
 HEADER = ("Image name", "Ophthalmologic department", "Retinopathy grade", "Risk of macular edema ")
 DEPARTMENTS = {"1": "Service Ophtalmologie Lariboisière", "2": "CHU de St Etienne", "3": "LaTIM - CHU de BREST"}
@@ -109,13 +111,13 @@ def by_name(records: Sequence[Record]) -> dict[str, Record]:
 
 
 def test_the_facts_are_the_published_ones() -> None:
-    assert dict(messidor_facts.DUPLICATES) == dict(PAIRS)
-    assert messidor_facts.COLUMNS == HEADER
-    assert {c.name: (c.old, c.new) for c in messidor_facts.CORRECTIONS} == {**BASE11, **BASE13}
-    assert len(set(messidor_facts.DUPLICATES) | set(messidor_facts.DUPLICATES.values())) == 26
-    assert sum(messidor_facts.GRADES.values()) == 1200 == 3 * 400
-    assert messidor_facts.KEPT == 1200 - 13
-    assert messidor_facts.MESSIDOR2_PHOTOGRAPHS == 2 * (345 + 529) == 690 + 1058
+    assert dict(facts.DUPLICATES) == dict(PAIRS)
+    assert facts.COLUMNS == HEADER
+    assert {c.name: (c.old, c.new) for c in facts.CORRECTIONS} == {**BASE11, **BASE13}
+    assert len(set(facts.DUPLICATES) | set(facts.DUPLICATES.values())) == 26
+    assert sum(facts.GRADES.values()) == 1200 == 3 * 400
+    assert facts.KEPT == 1200 - 13
+    assert facts.MESSIDOR2_PHOTOGRAPHS == 2 * (345 + 529) == 690 + 1058
     assert messidor.SOURCE.facts()["photographs"] == (
         "400 of lariboisiere, 400 of st-etienne, 400 of brest, "
         "1187 of all 1200 after the errata (the grades are those before)"
@@ -513,10 +515,10 @@ def test_photographs_that_cannot_be_read_are_named(small: Path) -> None:
 
 
 def test_names_match_without_folder_case_and_extension() -> None:
-    assert messidor_files.key("C:\\data/Base11\\20051020_44400_0100_pp.TIFF ") == "20051020_44400_0100_PP"
-    assert messidor_files.key("IM000516.JPG") == "IM000516"
-    assert messidor_files.key("20051020_44400_0100_PP") == "20051020_44400_0100_PP"
-    assert messidor_files.key("v1.2.png") == "V1.2"
+    assert published.key("C:\\data/Base11\\20051020_44400_0100_pp.TIFF ") == "20051020_44400_0100_PP"
+    assert published.key("IM000516.JPG") == "IM000516"
+    assert published.key("20051020_44400_0100_PP") == "20051020_44400_0100_PP"
+    assert published.key("v1.2.png") == "V1.2"
 
 
 @pytest.mark.slow

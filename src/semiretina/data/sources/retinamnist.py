@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from semiretina.data.sources.layout import check_folder
-from semiretina.data.sources.png import write_png
+from semiretina.data.sources.download import check_folder, write_png
 from semiretina.data.sources.source import Source
 from semiretina.errors import BadData, MissingInput, summary
 from semiretina.progress import progress, say

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from semiretina.data.sources.layout import SUFFIXES, photographs_in
+from semiretina.data.image import SUFFIXES, photographs_in
 from semiretina.data.sources.source import Source
 from semiretina.errors import BadConfig, BadData, MissingInput, summary
 from semiretina.progress import say
