@@ -89,7 +89,7 @@ def test_a_model_that_stays_at_chance_never_converges(tmp_path):
     set_curve(folders["aecl1-ae-then-cl"][0], [0.55, 0.77, 0.70, 0.75])
     set_curve(folders["aecl1-combined"][0], [0.50, 0.49, 0.50, 0.50])
     assert ours(read(folders), "the combined loss converges") == (
-        "epochs to 77.0 %, 90% of the way from the majority vote to the best of them: combined never, AE then CL 2, "
+        "epochs to 77.0 %, 90 % of the way from the majority vote to the best of them: combined never; AE then CL 2; "
         "baseline 3, never in 1 of 2 seeds"
     )
     for own in folders.values():
@@ -98,7 +98,7 @@ def test_a_model_that_stays_at_chance_never_converges(tmp_path):
     assert ours(read(folders), "the combined loss converges") == "none of them rises above the majority vote, 50.0 %"
     del folders["aecl1-combined"]
     set_curve(folders["aecl1-baseline"][0], [0.50, 0.60, 0.78, 0.80])
-    assert f"combined {HOLE}, AE then CL never" in ours(read(folders), "the combined loss converges")
+    assert f"combined {HOLE}; AE then CL never" in ours(read(folders), "the combined loss converges")
 
 
 def test_start_and_steadiness_come_from_the_curves(tmp_path):
