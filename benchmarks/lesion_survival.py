@@ -72,7 +72,7 @@ def measure(run: Path, roles: Sequence[str]) -> dict[str, Any]:
     last = config.stages[-1].method["name"]
     if last not in ("reconstruction", "combined"):
         raise SystemExit(f"{run}: ends with '{last}', whose encoder no decoder fits; give a run of combined")
-    cache: PixelCache = open_cache(config)
+    cache: PixelCache = open_cache(config.data)
     entries = cache.add([record.path for record in split.records])
     places = np.array([-1 if entry.row is None else entry.row for entry in entries], np.int64)
     pixels = Pixels(cache.rows(), places, grader.device, [entry.box for entry in entries])

@@ -14,14 +14,15 @@ import semiretina
 from semiretina import experiment
 from semiretina.batch import Batch, Progress
 from semiretina.config import load_config
-from semiretina.data.split import read_split
+from semiretina.data.split import Split, read_split
 from semiretina.errors import BadConfig, BadData, NonFiniteLoss, Refused
 from semiretina.judging.evaluate import evaluate
 from semiretina.methods import METHODS
 from semiretina.methods.method import Method, side
+from semiretina.preparation import make_targets
+from semiretina.records import read_manifest
 from semiretina.result import paper_protocol
 from semiretina.tasks import make_tasks
-from semiretina.training.ranks import Place
 
 
 def epochs(run, phase="train"):
@@ -262,8 +263,7 @@ def test_shuffled_labels_never_reach_what_is_scored(make_config, make_stage, tmp
     split = read_split(tmp_path / "split.csv")
     tasks = make_tasks(["dr"], split.records)
     true = tasks["dr"].targets(split.records)
-    place = Place(0, 1, torch.device("cpu"))
-    used = experiment.make_targets(load_config(config), split, tasks, place)["dr"].numpy()
+    used = make_targets(load_config(config), split, tasks, torch.device("cpu"))["dr"].numpy()
     test, learned = split.rows("test"), split.rows("train", "val")
     np.testing.assert_array_equal(used[test], true[test])
     assert sorted(used[learned, 0]) == sorted(true[learned, 0])
@@ -278,10 +278,10 @@ def test_shuffled_labels_never_reach_what_is_scored(make_config, make_stage, tmp
 
 def test_labels_are_not_shuffled_unasked(make_config, make_stage, photographs):
     config = load_config(make_config(make_stage("supervised")))
-    records = semiretina.preparation.read_manifest(photographs)
+    records = read_manifest(photographs)
     tasks = make_tasks(["dr"], records)
-    split = experiment.Split(records, [""] * 40, [f"g{n}" for n in range(40)], ["train"] * 40)
-    used = experiment.make_targets(config, split, tasks, Place(0, 1, torch.device("cpu")))["dr"].numpy()
+    split = Split(records, [""] * 40, [f"g{n}" for n in range(40)], ["train"] * 40)
+    used = make_targets(config, split, tasks, torch.device("cpu"))["dr"].numpy()
     np.testing.assert_array_equal(used, tasks["dr"].targets(records))
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from semiretina.errors import MissingInput
-from semiretina.models import build_network
-from semiretina.preparation import model_parameters
+from semiretina.models import configured_network
 from semiretina.report.paper.cells import BASELINES, CELLS, TABLE_2, TRAININGS
 from semiretina.studies import presets
 from semiretina.studies.presets import PRESETS, Preset, folder
@@ -102,11 +101,10 @@ def test_what_the_presets_choose(tmp_path):
 @pytest.mark.parametrize(("preset", "name"), ALL)
 def test_every_configuration_builds_its_network(tmp_path, preset, name, quick):
     config = make_preset(tmp_path, preset, quick=quick).config(name, 0)
-    parameters = {key: value for key, value in model_parameters(config).items() if key != "weights"}
     import torch
 
     with torch.device("meta"):
-        network = build_network(str(config.model["name"]), {"dr": 1}, config.data.size, parameters)
+        network = configured_network(config.model, {"dr": 1}, config.data.size, weights=False)
     assert (network.decoder is not None) == (CELLS[name].training != "baseline" or CELLS[name].model == "AECL1")
 
 

@@ -189,6 +189,7 @@ def test_a_stop_takes_nothing_out_of_the_study_and_the_grid_begins_with_a_report
 
     monkeypatch.setattr(reproduce, "write_paper_report", write)
     monkeypatch.setattr(reproduce, "train", train)
+    monkeypatch.setattr(reproduce, "grid_points", lambda *given: [])
     monkeypatch.setattr(reproduce, "sweep", stop)
     monkeypatch.setattr(reproduce, "grid_points", lambda *given: [])
     with pytest.raises(Stop):

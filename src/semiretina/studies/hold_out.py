@@ -18,7 +18,7 @@ def hold_out(config: Config, out: Path) -> int:
     """
     stated = read_manifest(Path(config.data.manifest))
     records = regrade(stated, config.data.regrade)
-    tasks, entries = make_tasks(config.tasks, records), read_photographs(config, records)
+    tasks, entries = make_tasks(config.tasks, records), read_photographs(config.data, records)
     whole = config.model_copy(update={"data": config.data.model_copy(update={"folds": None, "fold": None})})
     tested = {*split_by(whole, records, [entry.sha256 for entry in entries], tasks).rows("test").tolist()}
     write_manifest([replace(r, split="test") if row in tested else r for row, r in enumerate(stated)], out)

@@ -123,7 +123,9 @@ def speed(trainings: Mapping[str, str]) -> Answer:
             return f"none of them rises above the majority vote, {vote:.1f} %"
         level = vote + RISE * (max(every) - vote)
         said = "; ".join(f"{words} {_epochs_to(level, seeds)}" for words, seeds in known.items())
-        return f"epochs to {level:.1f} %, {100 * RISE:.0f} % of the way from the majority vote to the best of them: {said}"
+        return (
+            f"epochs to {level:.1f} %, {100 * RISE:.0f} % of the way from the majority vote to the best of them: {said}"
+        )
 
     return answer
 
