@@ -58,7 +58,7 @@ class Augment(_Section):
     """Section 4.5: one random affine map and a flip for each photograph."""
 
     rotation: Annotated[float, Field(ge=0, le=180)] = 15.0  # degrees, uniform in +-rotation
-    scale: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 1.0)  # visible share of the side, uniform
+    scale: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 1.0)  # visible share of the side: 0.9 enlarges
     flip: bool = True  # horizontal, with probability 1/2
 
 
@@ -87,6 +87,7 @@ class Stage(_Section):
     images: Literal["all", "unlabeled"] = "all"  # which photographs are used without their labels
     datasets: list[str] = []  # only these data sets' photographs, of either side; [] = all
     batch: Positive = 16
+    unlabeled_batch: Positive | None = None  # of a method whose steps have both sides; unset = as many as `batch`
     optimizer: Optimizer
 
 

@@ -96,15 +96,17 @@ def _train(
             note_look(run.path, "tracked", TestList.of(config.data, split), thresholds)
     network = new_network(config, tasks).to(place.device)
     if position.phase == "train":
-        network = train_phase(phase, network, position, tensors)
+        network, position = train_phase(phase, network, position, tensors)
     if config.refit == "train+val":
         if position.phase == "train":
-            network = new_network(config, tasks).to(place.device)
-            position, tensors = Position("refit", selected_epoch=place.agree(position.selected_epoch)), {}
-        # As many epochs of the last stage as were chosen on validation (readings, row 31).
-        last = config.stages[-1].model_copy(update={"epochs": position.selected_epoch, "updates": None})
-        phase = replace(phase, name="refit", stages=[*config.stages[:-1], last], select=False)
-        network = train_phase(phase, network, position, tensors)
+            network, tensors = new_network(config, tasks).to(place.device), {}
+            selected = place.agree(position.selected_epoch)
+            position = Position("refit", selected_epoch=selected, planned_epochs=position.planned_epochs)
+        # As many epochs of the last stage as were chosen on validation (readings, row 31), of the same schedule.
+        last = config.stages[-1].model_copy(update={"epochs": position.planned_epochs, "updates": None})
+        stages = [*config.stages[:-1], last]
+        phase = replace(phase, name="refit", stages=stages, select=False, last_epoch=position.selected_epoch)
+        network, position = train_phase(phase, network, position, tensors)
     place.wait()
     return finish(phase, network, position) if place.first else {}
 

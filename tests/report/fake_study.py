@@ -67,7 +67,6 @@ def add_run(folder, name, seed, preset, **more):
     cell = CELLS[name]
     model = "res18" if name == "aeres18-baseline" else MODELS[name.partition("-")[0]]
     lambdas = {"AECL1": 400.0, "AERes18": 3.0}.get(cell.model)
-    fixed = f'balance = "fixed", lambda_cl = {lambdas}'
     settings = {
         "stages": STAGES[cell.training],
         "seed": seed,
@@ -77,7 +76,7 @@ def add_run(folder, name, seed, preset, **more):
         "decoder": cell.training != "baseline",
         "model": model,
         "weights": f"/weights/{cell.weights}.safetensors" if cell.weights else "",
-        "combined": fixed if preset == "paper" else 'balance = "balanced"',
+        "combined": f'name = "combined", lambda_cl = {lambdas}' if preset == "paper" else 'name = "balanced"',
     }
     return make_run(folder, **{**settings, **more})
 

@@ -135,7 +135,7 @@ def test_table_two_holds_the_headline_and_what_belongs_beside_it(paper):
 def test_corrected_there_is_one_look_and_no_maximum(corrected):
     table = section(corrected[1], TITLES[0])
     assert "max over epochs" not in table
-    found = "AERes18, pretrained, AE-CL combined aeres18, 128 px 89.08 71.00 61.0 to 76.0 60.0 90 1 balanced"
+    found = "AERes18, pretrained, AE-CL combined aeres18, 128 px 89.08 71.00 61.0 to 76.0 60.0 90 1 norm_ratio"
     assert found in table
 
 

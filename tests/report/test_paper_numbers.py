@@ -49,16 +49,15 @@ def test_corrected_the_headline_is_the_one_look(tmp_path):
     found = number("aecl1-combined", read_runs([run]))
     assert found.values == found.last == pytest.approx([71])
     assert found.mean_last_ten == []
-    assert found.balance == "balanced"
+    assert found.balance == "norm_ratio"
 
 
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("", "balanced"),
-        ("lambda_cl = 3.0", "fixed λ = 3"),
-        ('balance = "eq4"', "eq4"),
-        ('balance = "fixed"', "fixed λ = 1"),
+        ('name = "balanced"', "norm_ratio"),
+        ('name = "combined", lambda_cl = 3.0', "fixed λ = 3"),
+        ('name = "balanced", balance = {name = "eq4"}', "eq4"),
     ],
 )
 def test_the_weighting_is_told_as_the_method_reads_it(tmp_path, written, said):

@@ -73,7 +73,7 @@ def test_what_the_presets_choose(tmp_path):
         assert (now.data.by, now.data.val, now.track_test, now.refit) == ("patient", 0.2, False, "train+val")
     assert paper.config("aecl1-combined", 0).stages[0].method["lambda_cl"] == 400.0
     assert paper.config("aeres18-combined", 0).stages[0].method["lambda_cl"] == 3.0
-    assert corrected.config("aecl1-combined", 0).stages[0].method["balance"] == "balanced"
+    assert corrected.config("aecl1-combined", 0).stages[0].method == {"name": "balanced"}
     assert [s.epochs for s in paper.config("aecl1-ae-then-cl", 0).stages] == [60, 90]
     assert [s.epochs for s in corrected.config("aecl1-ae-then-cl", 0).stages] == [60, 150]
     assert paper.config("aeres18-combined", 0).stages[0].epochs == 130

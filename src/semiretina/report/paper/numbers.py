@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from semiretina.data.split import Split
-from semiretina.methods.combined import meant
 from semiretina.report.paper.cells import BASELINES, CELLS, TABLE_2, TRAININGS
 from semiretina.report.runs import Run
 
@@ -67,11 +66,9 @@ def number(name: str, runs: Sequence[Run], hole: str = "", note: str = "") -> Nu
 def _balance(run: Run) -> str:
     """How a combined training weights its losses; "" for any other training."""
     method = run.config["stages"][-1]["method"]
-    if method["name"] != "combined":
-        return ""
-    fixed = method.get("lambda_cl")
-    balance = meant(fixed, method.get("balance"))
-    return f"fixed λ = {1.0 if fixed is None else fixed:g}" if balance == "fixed" else balance
+    if method["name"] == "balanced":
+        return str(method.get("balance", {}).get("name", "norm_ratio"))
+    return f"fixed λ = {method['lambda_cl']:g}" if method["name"] == "combined" else ""
 
 
 def table_two(numbers: Mapping[str, Number]) -> list[tuple[str, list[Number]]]:
