@@ -180,15 +180,15 @@ def load(run: Path | str, device: torch.device | str | None = None, batch: int =
         )
     network = build_network(**facts["network"])
     network.load_state_dict(tensors)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     tasks = {name: task_of(name, outputs) for name, outputs in facts["tasks"].items()}
     return Grader(
-        network.to(place).eval(),
+        network.to(chosen).eval(),
         tasks,
         facts["size"],
         facts["crop"],
         facts["threshold"],
-        place,
+        chosen,
         batch,
         # Graders of before the operating point have neither.
         facts.get("temperatures", {}),
