@@ -19,15 +19,14 @@ from semiretina.checks import check_config
 from semiretina.config import Config, load_config
 from semiretina.draws import seed_of
 from semiretina.files import write_json
-from semiretina.judging.ledger import note_look
+from semiretina.judging.ledger import TestList, note_look
 from semiretina.methods import METHODS, Method
 from semiretina.models import configured_network
 from semiretina.models.network import Network
 from semiretina.preparation import Prepared, prepare
 from semiretina.progress import say
-from semiretina.result import finish, test_list
+from semiretina.result import finish
 from semiretina.run_folder import RunFolder
-from semiretina.tasks import Task
 from semiretina.training.epoch import Phase, Position
 from semiretina.training.loop import find_start, train_phase
 from semiretina.training.ranks import Place, find_place, set_determinism
@@ -66,7 +65,8 @@ def train_run(
         if run.result.exists():
             say(f"{run.path}: this run is finished; here is its result")
             return run.read_result()
-        return _train(config, prepare(config, run, methods, place), run, place, methods, first)
+        prepared = prepare(config, run, methods, place)
+        return _train(config, prepared, run, place, methods, first)
 
 
 def _train(
@@ -92,13 +92,19 @@ def _train(
         write_json(run.environment, environment(place))
         if config.track_test and begins:
             thresholds = {key: config.threshold for task in tasks.values() for key in task.threshold_keys}
-            note_look(run.path, "tracked", test_list(config, split), thresholds)
-    network = _network(config, tasks, place)
+            note_look(run.path, "tracked", TestList.of(config.data, split), thresholds)
+    outputs = {name: task.num_logits for name, task in tasks.items()}
+
+    def new_network() -> Network:
+        torch.manual_seed(seed_of(config.seed, "network"))
+        return configured_network(config.model, outputs, config.data.size).to(place.device)
+
+    network = new_network()
     if position.phase == "train":
         network = train_phase(phase, network, position, tensors)
     if config.refit == "train+val":
         if position.phase == "train":
-            network = _network(config, tasks, place)
+            network = new_network()
             position, tensors = Position("refit", selected_epoch=place.agree(position.selected_epoch)), {}
         # As many epochs of the last stage as were chosen on validation (readings, row 31).
         last = config.stages[-1].model_copy(update={"epochs": position.selected_epoch, "updates": None})
@@ -123,12 +129,6 @@ def start_after(first: RunFolder, run: RunFolder, place: Place) -> tuple[Positio
                 shutil.copyfile(first.survival, run.survival)
     # Nothing is selected before the last stage.
     return replace(position, selected_epoch=0, selected_updates=0, best=None), tensors
-
-
-def _network(config: Config, tasks: Mapping[str, Task], place: Place) -> Network:
-    torch.manual_seed(seed_of(config.seed, "network"))
-    outputs = {name: task.num_logits for name, task in tasks.items()}
-    return configured_network(config.model, outputs, config.data.size).to(place.device)
 
 
 def environment(place: Place) -> dict[str, Any]:

@@ -16,10 +16,13 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from semiretina.config import Data
 from semiretina.data.image import DECODER_VERSION, FILTER, UnreadablePhotograph, read_photograph
 from semiretina.data.pixel_appender import Appender, Content
 from semiretina.data.pixel_store import Entry, PixelStore
+from semiretina.errors import BadData, summary, writing
 from semiretina.progress import progress
+from semiretina.records import Record
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -121,6 +124,22 @@ class PixelCache:
             return Content(*of_file, *read_photograph(data, self.size, self.crop))
         except UnreadablePhotograph as error:
             return Content(*of_file, error=str(error))
+
+
+def read_photographs(data: Data, records: Sequence[Record]) -> list[Entry]:
+    """The cache's entries of all records. Raises BadData that names every photograph that cannot be read."""
+    cache = open_cache(data)
+    with writing(cache.folder):
+        entries = cache.add([record.path for record in records])
+    broken = [f"{r.path}: {e.error}" for r, e in zip(records, entries, strict=True) if e.error]
+    if broken:
+        raise BadData(summary(data.manifest, broken, "mend these files or take their rows out of the manifest"))
+    return entries
+
+
+def open_cache(data: Data) -> PixelCache:
+    """The pixel cache that the configuration names, or the user's."""
+    return PixelCache(Path(data.cache) if data.cache else default_cache(), data.size, data.crop)
 
 
 def _in_threads(work: Callable[[T], R], items: Sequence[T], num_threads: int) -> Iterator[R]:
