@@ -16,6 +16,8 @@ from semiretina.records import Record
 from semiretina.tasks import Task, make_task
 from semiretina.training.loop import make_method, sides
 
+ONE_IS_TOO_FEW = "this network's batch normalisation needs two photographs at once; take at least two"
+
 
 def check_config(config: Config, methods: Mapping[str, type[Method]]) -> None:
     """Builds network and methods once: a wrong name, size, parameter or file of weights is told before any work."""
@@ -30,13 +32,11 @@ def check_config(config: Config, methods: Mapping[str, type[Method]]) -> None:
     if config.operating:
         check_aim(config.operating, tasks)
     check_prevalence(config.prevalence, tasks)
-    network = _sketch(config)
+    network = _build(config)
     for number, stage in enumerate(config.stages):
         make_method(stage, number, network, methods)
-        if stage.batch == 1:
-            check_single(config, f"stages.{number}: batch = 1")
-    if config.model.get("weights"):
-        configured_network(config.model, dict.fromkeys(config.tasks, 1), config.data.size)
+        if stage.batch == 1 and not network.learns_from_one(config.data.size):
+            raise BadConfig(f"stages.{number}: batch = 1: {ONE_IS_TOO_FEW}")
 
 
 def check_claim(claim: Claim, tasks: Mapping[str, Task]) -> None:
@@ -72,20 +72,10 @@ def check_prevalence(prevalence: Mapping[str, float], tasks: Mapping[str, Task])
             raise BadConfig(f"prevalence: '{key}' is no yes-or-no output of this experiment; {known_keys}")
 
 
-def check_single(config: Config, where: str) -> None:
-    """Raises BadConfig when the network cannot learn from one photograph alone; `where` says why it would have to."""
-    try:
-        _sketch(config).train().encode(torch.empty((1, 3, config.data.size, config.data.size), device="meta"))
-    except ValueError:
-        raise BadConfig(
-            f"{where}: this network's batch normalisation needs two photographs at once; take at least two"
-        ) from None
-
-
-def _sketch(config: Config) -> Network:
-    """The network without memory or weights: its shapes and its complaints."""
-    with torch.device("meta"):
-        return configured_network(config.model, dict.fromkeys(config.tasks, 1), config.data.size, weights=False)
+def _build(config: Config) -> Network:
+    """The network, for its complaints; without memory where it reads no weights."""
+    with torch.device("cpu" if config.model.get("weights") else "meta"):
+        return configured_network(config.model, dict.fromkeys(config.tasks, 1), config.data.size)
 
 
 def check_datasets(config: Config, records: Sequence[Record]) -> None:
@@ -108,8 +98,9 @@ def check_split(config: Config, split: Split, tasks: Mapping[str, Task], methods
     for number, stage in enumerate(config.stages):
         method = methods[stage.method["name"]]
         _, unlabeled = sides(split, "train", stage, method)
-        if len(unlabeled) == 1 and method.stream != "labeled":
-            check_single(config, f"stages.{number}: there is one unlabelled photograph")
+        alone = len(unlabeled) == 1 and method.stream != "labeled"
+        if alone and not _build(config).learns_from_one(config.data.size):
+            raise BadConfig(f"stages.{number}: there is one unlabelled photograph: {ONE_IS_TOO_FEW}")
     if config.track_test and not len(split.rows("test")):
         raise BadConfig("track_test: the split has no test photograph to track; set data.test, or track_test = false")
     if config.operating and not config.operating.folds:

@@ -19,13 +19,13 @@ from semiretina.checks import check_config
 from semiretina.config import Config, load_config
 from semiretina.draws import seed_of
 from semiretina.files import write_json
-from semiretina.judging.ledger import note_look
+from semiretina.judging.ledger import TestList, note_look
 from semiretina.methods import METHODS, Method
 from semiretina.models import configured_network
 from semiretina.models.network import Network
 from semiretina.preparation import Prepared, prepare
 from semiretina.progress import say
-from semiretina.result import finish, test_list
+from semiretina.result import finish
 from semiretina.run_folder import RunFolder
 from semiretina.tasks import Task
 from semiretina.training.epoch import Phase, Position
@@ -66,7 +66,8 @@ def train_run(
         if run.result.exists():
             say(f"{run.path}: this run is finished; here is its result")
             return run.read_result()
-        return _train(config, prepare(config, run, methods, place), run, place, methods, first)
+        prepared = prepare(config, run, methods, place)
+        return _train(config, prepared, run, place, methods, first)
 
 
 def _train(
@@ -92,13 +93,13 @@ def _train(
         write_json(run.environment, environment(place))
         if config.track_test and begins:
             thresholds = {key: config.threshold for task in tasks.values() for key in task.threshold_keys}
-            note_look(run.path, "tracked", test_list(config, split), thresholds)
-    network = _network(config, tasks, place)
+            note_look(run.path, "tracked", TestList.of(config.data, split), thresholds)
+    network = new_network(config, tasks).to(place.device)
     if position.phase == "train":
         network, position = train_phase(phase, network, position, tensors)
     if config.refit == "train+val":
         if position.phase == "train":
-            network, tensors = _network(config, tasks, place), {}
+            network, tensors = new_network(config, tasks).to(place.device), {}
             selected = place.agree(position.selected_epoch)
             position = Position("refit", selected_epoch=selected, planned_epochs=position.planned_epochs)
         # As many epochs of the last stage as were chosen on validation (readings, row 31), of the same schedule.
@@ -108,6 +109,12 @@ def _train(
         network, position = train_phase(phase, network, position, tensors)
     place.wait()
     return finish(phase, network, position) if place.first else {}
+
+
+def new_network(config: Config, tasks: Mapping[str, Task]) -> Network:
+    """The network before its training."""
+    torch.manual_seed(seed_of(config.seed, "network"))
+    return configured_network(config.model, {name: task.num_logits for name, task in tasks.items()}, config.data.size)
 
 
 def start_after(first: RunFolder, run: RunFolder, place: Place) -> tuple[Position, dict[str, Tensor]] | None:
@@ -125,12 +132,6 @@ def start_after(first: RunFolder, run: RunFolder, place: Place) -> tuple[Positio
                 shutil.copyfile(first.survival, run.survival)
     # Nothing is selected before the last stage.
     return replace(position, selected_epoch=0, selected_updates=0, best=None), tensors
-
-
-def _network(config: Config, tasks: Mapping[str, Task], place: Place) -> Network:
-    torch.manual_seed(seed_of(config.seed, "network"))
-    outputs = {name: task.num_logits for name, task in tasks.items()}
-    return configured_network(config.model, outputs, config.data.size).to(place.device)
 
 
 def environment(place: Place) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from semiretina.checks import check_datasets, check_split
-from semiretina.config import Config, Data
-from semiretina.data.pixel_cache import PixelCache, default_cache
+from semiretina.config import Config
+from semiretina.data.pixel_cache import open_cache, read_photographs
 from semiretina.data.pixel_store import Entry
 from semiretina.data.pixels import Pixels
 from semiretina.data.regrade import regrade
@@ -25,12 +25,12 @@ from semiretina.data.split import (
     read_split,
 )
 from semiretina.draws import generator
-from semiretina.errors import BadData, Refused, summary, writing
+from semiretina.errors import Refused, summary
 from semiretina.files import read_text, sha256_of, write_text
 from semiretina.judging.out_of_fold import check_copy, open_folds, take_answers
 from semiretina.methods import Method
 from semiretina.progress import say
-from semiretina.records import Record, read_manifest
+from semiretina.records import read_manifest
 from semiretina.run_folder import RunFolder
 from semiretina.tasks import Task, make_tasks
 from semiretina.training.ranks import Place
@@ -107,44 +107,28 @@ def draw(config: Config, methods: Mapping[str, type[Method]]) -> Drawn:
     check_datasets(config, records)
     tasks = make_tasks(config.tasks, records)
     entries = read_photographs(config.data, records)
-    split = split_by(config, records, [entry.sha256 for entry in entries], tasks)
+    split = make_split(records, [entry.sha256 for entry in entries], tasks, config.data, config.seed)
     check_split(config, split, tasks, methods)
     return Drawn(split, tasks, entries)
-
-
-def split_by(config: Config, records: Sequence[Record], sha256: Sequence[str], tasks: Mapping[str, Task]) -> Split:
-    """The split that the configuration asks for; `sha256` is "" for photographs that nobody has read."""
-    return make_split(records, sha256, tasks, config.data, config.seed)
 
 
 def read_drawn(config: Config, run: RunFolder, *, check: bool = True) -> Drawn:
     """What a run began with. Raises Refused where the manifest says something else now, or photographs are others.
 
-    An edited split is refused, too, and taken out-of-fold answers must still be there.
+    An edited split is refused, too, and out-of-fold answers that were taken must still be there. With `check` false
+    another process has looked.
     """
     split = read_split(run.split, config.data.by)
-    if check:
-        check_begun(config, run, split)
-    entries = read_photographs(config.data, split.records)
-    used = [row for row, role in enumerate(split.roles) if role != "unused"]
-    if changed := [split.records[row].path.name for row in used if entries[row].sha256 != split.sha256[row]]:
-        defects = [f"{name} is not the photograph that was split" for name in changed]
-        raise Refused(summary(str(run.split), defects, "put the photographs back, or train anew in another --out"))
-    return Drawn(split, make_tasks(config.tasks, split.records), entries)
-
-
-def check_begun(config: Config, run: RunFolder, split: Split) -> None:
-    """Raises Refused when split or out-of-fold answers were edited, or the manifest says something else now."""
-    if run.split_sum.exists() and read_text(run.split_sum).split()[:1] != [sha256_of(run.split)]:
+    if check and run.split_sum.exists() and read_text(run.split_sum).split()[:1] != [sha256_of(run.split)]:
         raise Refused(
             f"{run.split}: was edited after the run began (its SHA-256 is not that in {run.split_sum.name}); "
             "restore it, or train anew in another --out"
         )
-    if config.operating and config.operating.folds:
+    if check and config.operating and config.operating.folds:
         check_copy(run)
     manifest = Path(config.data.manifest)
     # The split holds all that the manifest said, so that a run goes on without it.
-    if manifest.exists():
+    if check and manifest.exists():
         now = {record.path: record for record in regrade(read_manifest(manifest), config.data.regrade)}
         then = {record.path: record for record in split.records}
         differing = [f"{path.name} is new" for path in now if path not in then]
@@ -153,22 +137,12 @@ def check_begun(config: Config, run: RunFolder, split: Split) -> None:
         if differing:
             advice = "restore the manifest, or train anew in another --out"
             raise Refused(summary(f"{manifest}: is not what {run.split} was drawn from", differing, advice))
-
-
-def read_photographs(data: Data, records: Sequence[Record]) -> list[Entry]:
-    """The cache's entries of all records. Raises BadData that names every photograph that cannot be read."""
-    cache = open_cache(data)
-    with writing(cache.folder):
-        entries = cache.add([record.path for record in records])
-    broken = [f"{r.path}: {e.error}" for r, e in zip(records, entries, strict=True) if e.error]
-    if broken:
-        raise BadData(summary(data.manifest, broken, "mend these files or take their rows out of the manifest"))
-    return entries
-
-
-def open_cache(data: Data) -> PixelCache:
-    """The pixel cache that the configuration names, or the user's."""
-    return PixelCache(Path(data.cache) if data.cache else default_cache(), data.size, data.crop)
+    entries = read_photographs(config.data, split.records)
+    used = [row for row, role in enumerate(split.roles) if role != "unused"]
+    if changed := [split.records[row].path.name for row in used if entries[row].sha256 != split.sha256[row]]:
+        defects = [f"{name} is not the photograph that was split" for name in changed]
+        raise Refused(summary(str(run.split), defects, "put the photographs back, or train anew in another --out"))
+    return Drawn(split, make_tasks(config.tasks, split.records), entries)
 
 
 def advise_folds(config: Config, split: Split, tasks: Mapping[str, Task]) -> str:

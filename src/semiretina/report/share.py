@@ -45,7 +45,7 @@ def source_of(dataset: str) -> Source | None:
 
 def forbidding(runs: Sequence[Run]) -> list[str]:
     """The data sets of these runs whose photographs may not be passed on."""
-    names = dict.fromkeys(row.get("dataset", "") for run in runs for row in _rows(run, "split"))
+    names = dict.fromkeys(row.get("dataset", "") for run in runs for row in _split_rows(run))
     return [name for name in names if (source := source_of(name)) and not source.redistributable]
 
 
@@ -99,8 +99,11 @@ def private_names(run: Run) -> set[str]:
     Of pretrained weights the path alone: resnet18.safetensors is called as the network is.
     """
     found = {str(run.folder.path), str(run.folder.path.resolve())}
-    for row in [*_rows(run, "split"), *_rows(run, "predictions")]:
+    for row in _split_rows(run):
         found |= {row[name] for name in NAMES if row.get(name)}
+    if run.folder.predictions("test").is_file():
+        table = run.predictions()
+        found |= {*table.paths, *table.patients, *table.groups}
     found |= {str(sample["path"]) for sample in run.samples()}
     found |= {value for value in _texts(tomllib.loads(read_text(run.folder.config))) if _is_path(value)}
     for name in list(found):
@@ -135,8 +138,6 @@ def _texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def _rows(run: Run, kind: str) -> list[dict[str, str]]:
-    file = run.folder.split if kind == "split" else run.folder.predictions("test")
-    if not file.is_file():
-        return []
-    return list(csv.DictReader(io.StringIO(read_text(file), newline="")))
+def _split_rows(run: Run) -> list[dict[str, str]]:
+    file = run.folder.split
+    return list(csv.DictReader(io.StringIO(read_text(file), newline=""))) if file.is_file() else []
