@@ -6,6 +6,7 @@ from semiretina.catalogue import catalogue, sources
 from semiretina.data.sources import SOURCES
 from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES
 from semiretina.methods import METHODS
+from semiretina.methods.balance import BALANCES
 from semiretina.models import MODELS
 from semiretina.models.weights import KEY_MAPS
 from semiretina.records import SCALES
@@ -42,6 +43,7 @@ def test_every_name_stands_in_its_section_and_no_other():
         "sources (data import)": SOURCES,
         "models": MODELS,
         "methods": METHODS,
+        "balances (of the method balanced)": BALANCES,
         "reconstruction losses": RECONSTRUCTION_LOSSES,
         "weights (weights convert --as)": KEY_MAPS,
     }
@@ -55,12 +57,20 @@ def test_a_sources_options_and_defaults_are_shown(name):
         assert f"{option} = {default!r}" in text
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_methods_parameters_and_its_objective_are_shown(name):
-    text = sections()["methods"][name]
-    assert inspect.getdoc(METHODS[name]).splitlines()[0] in text
-    for parameter, default in options(METHODS[name].__init__).items():
-        assert f"{parameter} = {default!r}" in text
+@pytest.mark.parametrize(
+    ("title", "name", "kind"),
+    [
+        *(("methods", name, kind) for name, kind in METHODS.items()),
+        *(("balances (of the method balanced)", name, kind) for name, kind in BALANCES.items()),
+    ],
+)
+def test_the_parameters_and_the_objective_of_a_method_or_a_balance_are_shown(title, name, kind):
+    text = sections()[title][name]
+    assert inspect.getdoc(kind).splitlines()[0] in text
+    shown = text.splitlines()[-1].split(", ")
+    for parameter, default in options(kind.__init__).items():
+        required = default is inspect.Parameter.empty
+        assert (parameter if required else f"{parameter} = {default!r}") in shown
 
 
 @pytest.mark.parametrize("name", MODELS)
