@@ -21,9 +21,8 @@ from semiretina.experiment import train
 from semiretina.judging.evaluate import rescore
 from semiretina.judging.grader import load_grader
 from semiretina.judging.ledger import ledger_of, looks, read_ledger
-from semiretina.report import write_report
+from semiretina.report import results_table, write_report
 from semiretina.report.runs import check_complete, read_runs
-from semiretina.report.tables import results_table
 from semiretina.studies.folds import caution, train_folds
 from semiretina.toml_text import dump_toml
 

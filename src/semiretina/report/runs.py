@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,21 +55,20 @@ class Run:
 
     def epochs(self) -> list[dict[str, Any]]:
         """The log's rows of epochs, in their order."""
-        return self._rows("epoch")
+        return [row for row in self._log if row["kind"] == "epoch"]
 
     def steps(self) -> list[dict[str, Any]]:
         """The log's rows of steps, in their order: not of every step, but of those at which something was measured."""
-        return self._rows("step")
+        return [row for row in self._log if row["kind"] == "step"]
 
-    def _rows(self, kind: str) -> list[dict[str, Any]]:
+    @cached_property
+    def _log(self) -> list[dict[str, Any]]:
         rows = []
         for number, line in enumerate(read_text(self.folder.log).splitlines(), start=1):
             try:
-                row = json.loads(line)
+                rows.append(json.loads(line))
             except json.JSONDecodeError as error:
                 raise BadData(f"{self.folder.log}: line {number} is not JSON ({error}); train the run again") from None
-            if row["kind"] == kind:
-                rows.append(row)
         return rows
 
     def predictions(self) -> Predictions:

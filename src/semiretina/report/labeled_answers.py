@@ -1,4 +1,4 @@
-"""What a run answered to its test photographs, in a form in which two runs can be laid side by side."""
+"""What a run answered to its labelled test photographs, so that two runs can be laid side by side."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ class Unfit(Exception):
 
 
 @dataclass(frozen=True)
-class Answers:
+class LabeledAnswers:
     """One run's answers to the labelled test photographs of one output, in the order of their paths.
 
     `values` are probabilities, [n] of 1 or [n, k] of classes; `chosen` [n] are the answers at the run's threshold.
@@ -40,7 +40,7 @@ class Answers:
     chosen: Ints
 
 
-def read_answers(run: Run, key: str) -> Answers:
+def labeled_answers(run: Run, key: str) -> LabeledAnswers:
     """The answers for `key`, a task or `task.output`.
 
     Raises Unfit where the run has none or a probability is not a number, BadData for a broken table.
@@ -59,9 +59,9 @@ def read_answers(run: Run, key: str) -> Answers:
                 photographs.setdefault(row["path"], []).append(row)
         paths = sorted(photographs)
         rows = [photographs[path] for path in paths]
-        labels = np.array([[int(row["label"]) for row in own] for own in rows], np.int64)
-        values = np.array([[float(row["probability"]) for row in own] for own in rows], np.float64)
-        patients, groups = [own[0]["patient"] for own in rows], [own[0].get("group", "") for own in rows]
+        labels = np.array([[int(row["label"]) for row in outputs] for outputs in rows], np.int64)
+        values = np.array([[float(row["probability"]) for row in outputs] for outputs in rows], np.float64)
+        patients, groups = [first["patient"] for first, *_ in rows], [first.get("group", "") for first, *_ in rows]
     except (KeyError, TypeError, ValueError) as error:
         raise BadData(f"{file}: not a table of predictions ({error}); train the run again") from None
     if not paths:
@@ -72,8 +72,8 @@ def read_answers(run: Run, key: str) -> Answers:
     numbers, unit = _independent(run, patients, groups)
     if make_task(task, "icdr").kind == "binary":
         yes = values[:, 0] >= _threshold(run, key)
-        return Answers(paths, numbers, unit, labels[:, 0], values[:, 0], yes.astype(np.int64))
-    return Answers(paths, numbers, unit, labels.argmax(axis=1), values, values.argmax(axis=1))
+        return LabeledAnswers(paths, numbers, unit, labels[:, 0], values[:, 0], yes.astype(np.int64))
+    return LabeledAnswers(paths, numbers, unit, labels.argmax(axis=1), values, values.argmax(axis=1))
 
 
 def _independent(run: Run, patients: Sequence[str], groups: Sequence[str]) -> tuple[Ints, str]:
