@@ -25,9 +25,10 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from scipy import ndimage
 
 from semiretina import draws
-from semiretina.data.duplicates import Pair, clusters, find_duplicates
+from semiretina.data.duplicates import Pair, find_duplicates
 from semiretina.data.image import read_photograph
 from semiretina.data.sources import synthetic
+from semiretina.grouping import first_joined
 
 Pixels = npt.NDArray[np.uint8]
 BICUBIC = Image.Resampling.BICUBIC
@@ -79,6 +80,11 @@ def read(image: Image.Image, size: int) -> Pixels:
     return read_photograph(out.getvalue(), size)[0]
 
 
+def clusters(pairs: Sequence[Pair], count: int) -> npt.NDArray[np.int64]:
+    """The cluster of each of `count` photographs, named by the first photograph in it."""
+    return first_joined([(pair.first, pair.second) for pair in pairs], count)
+
+
 def recall(title: str, names: Sequence[str], images: Sequence[Image.Image], changed: int, size: int) -> list[Pair]:
     """Prints a table; returns the pairs among the unchanged photographs."""
     originals = np.stack([read(image, size) for image in images])
@@ -86,7 +92,7 @@ def recall(title: str, names: Sequence[str], images: Sequence[Image.Image], chan
     copies = np.stack([read(change(images[i].convert("RGB")), size) for change in CHANGES.values() for i in chosen])
     origin = np.concatenate([np.arange(len(images)), np.tile(chosen, len(CHANGES))])
     alone = find_duplicates(originals)
-    known = np.array(clusters(alone, len(images)))[origin]  # copies of one eye's two pictures would pair as these do
+    known = clusters(alone, len(images))[origin]  # copies of one eye's two pictures would pair as these do
     pairs = find_duplicates(np.concatenate([originals, copies]))
     joined = clusters(pairs, len(origin))
     false = [pair for pair in pairs if known[pair.first] != known[pair.second]]

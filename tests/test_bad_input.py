@@ -13,9 +13,8 @@ from safetensors.numpy import save_file
 
 import semiretina
 from semiretina import cli
-from semiretina.config import load_config
+from semiretina.config import dump_toml, load_config
 from semiretina.errors import BadConfig, Refused
-from semiretina.toml_text import dump_toml
 
 STAGE = {"method": {"name": "supervised"}, "epochs": 2, "batch": 8, "optimizer": {"name": "adam", "lr": 1e-3}}
 

@@ -18,9 +18,8 @@ from filelock import FileLock
 
 import semiretina
 from semiretina import cli, run_folder
-from semiretina.config import load_config
+from semiretina.config import dump_toml, load_config
 from semiretina.errors import UserError
-from semiretina.toml_text import dump_toml
 from semiretina.training import epoch
 
 STAGES = [

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semiretina.config import Claim, Config, load_config, parse_overrides
+from semiretina.config import Claim, Config, dump_toml, load_config
 from semiretina.errors import BadConfig, MissingInput, Refused
 from semiretina.lookup import arguments, lookup
 from semiretina.methods import METHODS
 from semiretina.models import MODELS
+from semiretina.overrides import parse_overrides
 from semiretina.preparation import check_claim
 from semiretina.run_folder import RunFolder
-from semiretina.toml_text import dump_toml
 
 TEXT = """\
 tasks = ["dr", "lesions"]
@@ -343,12 +343,16 @@ def test_parse_overrides():
 
 finite = st.floats(1e-300, 1e300)
 names = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+# No key is special, not even one that the file has in another place.
+keys = names | st.sampled_from(["model", "method", "optimizer", "stages", "a.b", "a b", '"', "\n", "\x7f", "true", "1"])
 plain = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | names
+values = st.recursive(
+    plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=6
+)
+parameters = st.dictionaries(keys.filter(lambda key: key not in ("name", "weights")), values, max_size=3)
 stage = st.fixed_dictionaries(
     {
-        "method": st.fixed_dictionaries(
-            {"name": names}, optional={"alpha": plain, "lambdas": st.lists(finite, max_size=3)}
-        ),
+        "method": st.builds(lambda name, others: {"name": name, **others}, names, parameters),
         "optimizer": st.fixed_dictionaries(
             {"lr": finite},
             optional={"name": st.sampled_from(["sgd", "adamw"]), "clip": finite, "betas": st.just([0.1, 0.2])},
@@ -363,7 +367,7 @@ config_parts = st.fixed_dictionaries(
         "stages": st.lists(
             stage.map(lambda s: {**s, "epochs": 3}) | stage.map(lambda s: {**s, "updates": 9}), min_size=1
         ),
-        "model": st.fixed_dictionaries({"name": names}, optional={"tied": plain, "widths": st.lists(st.integers())}),
+        "model": st.builds(lambda name, others: {"name": name, **others}, names, parameters),
         "augment": st.fixed_dictionaries({}, optional={"scale": st.tuples(finite, finite).map(list)}),
     },
     optional={"track_test": st.booleans(), "engine": st.fixed_dictionaries({"device": names})},
@@ -375,7 +379,7 @@ config_parts = st.fixed_dictionaries(
     config_parts,
     st.one_of(st.just("all"), st.integers(1, 10**6)),
     st.dictionaries(
-        st.sampled_from(["icdr", "messidor", "binary"]),
+        keys,
         st.fixed_dictionaries({"to": names, "grades": st.lists(st.integers(-1, 4))}),
     ),
 )
@@ -396,7 +400,7 @@ def test_the_resolved_file_means_the_same_elsewhere(tmp_path):
 def test_a_file_written_out_names_every_default(tmp_path):
     text = dump_toml(load_config(written(tmp_path)))
     table = tomllib.loads(text)
-    unset = {name for name, field in Config.model_fields.items() if field.default in (None, {})}  # nothing to write
+    unset = {name for name, field in Config.model_fields.items() if field.default is None}  # nothing to write
     assert set(table) == set(Config.model_fields) - unset
     assert table["data"]["split_seed"] == 0
     assert table["stages"][1]["optimizer"]["eps"] == 1e-8

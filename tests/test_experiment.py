@@ -406,7 +406,7 @@ def test_several_tasks_at_once(make_config, make_stage, tmp_path):
 
 
 def test_a_configuration_may_be_a_file_or_its_name(make_config, make_stage, tmp_path):
-    from semiretina.toml_text import dump_toml
+    from semiretina.config import dump_toml
 
     file = tmp_path / "one.toml"
     file.write_text(dump_toml(load_config(make_config(make_stage("supervised", epochs=1)))))

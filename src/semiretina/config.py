@@ -1,7 +1,7 @@
 """One experiment as data: read from a TOML file, and checked whole before anything starts.
 
 Hyper-parameters live here and nowhere else; the command line sets one with `-o stages.1.optimizer.lr=3e-3`. What
-stands under a model's or a method's name is checked against its function: see `parts`.
+stands under a model's or a method's name is checked against its function: see `lookup`.
 """
 
 import difflib
@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from semiretina.errors import BadConfig
 from semiretina.files import read_text
+from semiretina.overrides import Override, apply
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -136,8 +138,8 @@ class Config(_Section):
     claim: Claim | None = None
 
 
-def load_config(source: Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
-    """The configuration of a TOML file (or a dict), with `a.b=value` overrides; `a.b=null` takes a key away.
+def load_config(source: Path | Mapping[str, Any], overrides: Sequence[Override] = ()) -> Config:
+    """The configuration of a TOML file (or a dict) with overrides, such as "stages.1.optimizer.lr=3e-3".
 
     A relative manifest, cache, weights file or folder of folds starts at the configuration's folder.
 
@@ -145,14 +147,14 @@ def load_config(source: Path | Mapping[str, Any], overrides: Sequence[str] = ())
     """
     where = "config" if isinstance(source, Mapping) else str(source)
     if isinstance(source, Mapping):
-        raw = _copy(source)
+        raw = _without_none(source)
     else:
         try:
             raw = tomllib.loads(read_text(source))
         except tomllib.TOMLDecodeError as error:
             raise BadConfig(f"{source}: not valid TOML: {error}") from None
     for override in overrides:
-        _override(raw, override)
+        apply(raw, override)
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
@@ -173,35 +175,9 @@ def load_config(source: Path | Mapping[str, Any], overrides: Sequence[str] = ())
     return config.model_copy(update={"data": data, "model": model, "operating": operating})
 
 
-def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """`a.b=value` assignments as a nested dict; a value is read as TOML, and as plain text where it is not TOML."""
-    raw: dict[str, Any] = {}
-    for override in overrides:
-        _override(raw, override)
-    return raw
-
-
-def _override(raw: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise BadConfig(f"-o {override}: not of the form a.b=value")
-    try:
-        value: Any = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    *path, last = key.strip().split(".")
-    place: Any = raw
-    try:
-        for part in path:
-            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
-        if text.strip() == "null":
-            del place[int(last) if isinstance(place, list) else last]
-        elif isinstance(place, list):
-            place[int(last)] = value
-        else:
-            place[last] = value
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise BadConfig(f"-o {override}: there is no '{key}' in the configuration") from None
+def dump_toml(config: Config) -> str:
+    """The resolved configuration as TOML; `load_config` reads it back to the same value."""
+    return tomli_w.dumps(_without_none(config.model_dump(mode="json")))
 
 
 def _check_combinations(config: Config, where: str) -> None:
@@ -279,7 +255,8 @@ def _known_keys(path: Sequence[Any]) -> list[str]:
     return list(model.model_fields) if inspect.isclass(model) and issubclass(model, BaseModel) else []
 
 
-def _copy(value: Any) -> Any:
+def _without_none(value: Any) -> Any:
+    """A copy without the keys that are not set: TOML has no null."""
     if isinstance(value, Mapping):
-        return {key: _copy(inner) for key, inner in value.items()}
-    return [_copy(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    return [_without_none(inner) for inner in value] if isinstance(value, (list, tuple)) else value

@@ -32,7 +32,7 @@ from semiretina.models.network import Network
 from semiretina.preparation import check_config, model_parameters, open_cache, prepare
 from semiretina.progress import say
 from semiretina.run_folder import RunFolder
-from semiretina.tasks import Task, keys_of, make_tasks
+from semiretina.tasks import Task, make_tasks
 from semiretina.training.epoch import Phase, Position
 from semiretina.training.loop import find_start, train_phase
 from semiretina.training.ranks import Place, find_place
@@ -231,7 +231,7 @@ def note_test(phase: Phase, kind: Kind, thresholds: float | Mapping[str, float])
     """Writes a look at the test set into the ledger beside the manifest."""
     config, split = phase.config, phase.split
     if not isinstance(thresholds, Mapping):
-        keys = [key for task in phase.tasks.values() if task.kind == "binary" for key in keys_of(task)]
+        keys = [key for task in phase.tasks.values() for key in task.threshold_keys]
         thresholds = dict.fromkeys(keys, thresholds)
     note_look(
         Path(config.data.manifest),

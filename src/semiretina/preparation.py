@@ -27,7 +27,7 @@ from semiretina.models.network import Network
 from semiretina.progress import say
 from semiretina.records import Record, read_manifest, summary
 from semiretina.run_folder import RunFolder
-from semiretina.tasks import Task, keys_of, known, make_task, make_tasks
+from semiretina.tasks import Task, make_task, make_tasks
 from semiretina.training.loop import make_method, sides
 
 FOLDS_BELOW = 200  # positives, below which all of them should be tested
@@ -60,17 +60,16 @@ def check_config(config: Config, methods: Mapping[str, type[Method]]) -> None:
 def check_claim(claim: Claim, names: Sequence[str]) -> None:
     """Raises BadConfig for a task or output that the experiment does not have, and for a score that it cannot have."""
     key = claim.task or names[0]
-    name, dot, output = key.partition(".")
+    name, dot, _ = key.partition(".")
     if name not in names:
         raise BadConfig(f"claim.task: this experiment has no task '{name}', but {', '.join(names)}")
     task = make_task(name, "icdr")
-    outputs = task.outputs if task.kind == "binary" and len(task.outputs) > 1 else ()
-    if outputs and output not in outputs:
-        choices = ", ".join(f"'{name}.{known}'" for known in outputs)
-        raise BadConfig(f"claim.task: '{key}' is not one of the outputs that can be compared: {choices}")
-    if dot and not outputs:
+    if dot and task.keys == (name,):
         raise BadConfig(f"claim.task: '{name}' has no outputs to choose from; write '{name}'")
-    if claim.score == "quadratic_kappa" and task.kind == "binary":
+    if key not in task.keys:
+        choices = ", ".join(f"'{known}'" for known in task.keys)
+        raise BadConfig(f"claim.task: '{key}' is not one of the outputs that can be compared: {choices}")
+    if claim.score not in task.compared:
         raise BadConfig(f"claim.score: quadratic_kappa is of grades, and '{key}' is yes or no; take auroc or accuracy")
 
 
@@ -78,14 +77,13 @@ def check_aim(operating: Operating, names: Sequence[str]) -> None:
     """Raises BadConfig for a sensitivity or specificity where no task answers yes or no."""
     aims = {"sensitivity": operating.sensitivity, "specificity": operating.specificity}
     for aim, wanted in aims.items():
-        if wanted is not None and not any(make_task(name, "icdr").kind == "binary" for name in names):
+        if wanted is not None and not any(make_task(name, "icdr").threshold_keys for name in names):
             raise BadConfig(f"operating.{aim}: none of the tasks {', '.join(names)} is a yes or no; take it out")
 
 
 def check_prevalence(prevalence: Mapping[str, float], names: Sequence[str]) -> None:
     """Raises BadConfig for the prevalence of what is no yes-or-no output of the experiment."""
-    tasks = [make_task(name, "icdr") for name in names]
-    keys = [key for task in tasks if task.kind == "binary" for key in keys_of(task)]
+    keys = [key for name in names for key in make_task(name, "icdr").threshold_keys]
     for key in prevalence:
         if key not in keys:
             known_keys = f"known are {', '.join(keys)}" if keys else "no task here is a yes or no"
@@ -257,7 +255,7 @@ def check_split(config: Config, split: Split, tasks: Mapping[str, Task], methods
         )
     for name, task in tasks.items():
         targets = task.targets([split.records[row] for row in train])
-        carried = targets[known(task, targets)]
+        carried = targets[task.known(targets)]
         if not len(carried):
             raise BadData(
                 f"{config.data.manifest}: none of the {len(train)} training photographs has a label for '{name}'"

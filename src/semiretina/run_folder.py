@@ -25,10 +25,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from semiretina.config import Config, load_config
+from semiretina.config import Config, dump_toml, load_config
 from semiretina.errors import Busy, CannotWrite, MissingInput, Refused, writing
 from semiretina.files import read_text, write_text
-from semiretina.toml_text import dump_toml
 
 # What may differ between two starts of one run: it changes where and how fast a run computes, not what.
 FREE_KEYS = ("engine.device", "engine.eval_batch", "data.cache")

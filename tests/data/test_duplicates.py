@@ -6,13 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
-from scipy import sparse
 
-from semiretina.data.duplicates import Pair, clusters, find_duplicates
+from semiretina.data.duplicates import find_duplicates
 from semiretina.data.sources import synthetic
+from semiretina.grouping import first_joined
 
 SIDE = 128
 BICUBIC = Image.Resampling.BICUBIC
@@ -84,7 +82,8 @@ def test_copies_of_copies_of_identical_pixels_are_paired_with_the_first_alone(ey
     pairs = find_duplicates(stack([b, a, ImageOps.mirror(a), a, ImageOps.mirror(a), a]))
     kinds = [(pair.first, pair.second, pair.kind) for pair in pairs]
     assert kinds == [(1, 2, "mirrored"), (1, 3, "identical"), (1, 5, "identical"), (2, 4, "identical")]
-    assert clusters(pairs, 6) == [0, 1, 1, 1, 1, 1]
+    joined = first_joined([(pair.first, pair.second) for pair in pairs], 6)
+    assert joined.tolist() == [0, 1, 1, 1, 1, 1]
 
 
 def test_blocks_bound_the_memory_and_change_nothing(eyes: list[Image.Image]) -> None:
@@ -127,14 +126,3 @@ def test_small_and_large_photographs_of_a_cache_are_compared_alike(eyes: list[Im
         pixels = np.stack([np.asarray(resized(image, side)) for image in some])
         pairs = find_duplicates(pixels)
         assert [(pair.first, pair.second, pair.kind) for pair in pairs] == [(i, i + 6, "mirrored") for i in range(6)]
-
-
-@settings(deadline=None)
-@given(st.integers(1, 30), st.data())
-def test_clusters_are_the_connected_components_named_by_their_lowest_member(count: int, data: st.DataObject) -> None:
-    numbers = st.integers(0, count - 1)
-    ends = [(a, b) for a, b in data.draw(st.lists(st.tuples(numbers, numbers))) if a < b]
-    graph = sparse.coo_matrix((np.ones(len(ends)), tuple(np.array(ends, int).reshape(-1, 2).T)), (count, count))
-    _, component = sparse.csgraph.connected_components(graph, directed=False)
-    expected = [int(np.flatnonzero(component == component[i])[0]) for i in range(count)]
-    assert clusters([Pair(a, b, "copy", 1.0) for a, b in ends], count) == expected

@@ -176,7 +176,7 @@ def test_the_prevalence_of_what_is_not_asked_is_refused(tasks, key, told, make_c
 def test_a_prevalence_is_a_share_and_comes_back_from_the_run(run, make_config, make_stage):
     assert load_config(run / "config.toml").prevalence == {"dr": 0.08}
     config = make_config(make_stage("supervised"), tasks=["lesions"], prevalence={"lesions.MA": 0.3})
-    text = semiretina.toml_text.dump_toml(load_config(config))
+    text = semiretina.config.dump_toml(load_config(config))
     assert '[prevalence]\n"lesions.MA" = 0.3\n' in text
     for wrong in (0.0, 1.0, 8):
         with pytest.raises(BadConfig, match=r"prevalence\.dr: Input should be"):

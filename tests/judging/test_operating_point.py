@@ -11,14 +11,13 @@ from scipy.special import expit, logit, softmax
 
 import semiretina
 from semiretina import experiment
-from semiretina.config import load_config
+from semiretina.config import dump_toml, load_config
 from semiretina.data.split import read_split
 from semiretina.errors import BadConfig, BadData, Refused
 from semiretina.judging import operating_point as operating
 from semiretina.judging.evaluate import rescore
 from semiretina.judging.predict import predict
 from semiretina.methods import METHODS
-from semiretina.toml_text import dump_toml
 
 AIM = {"sensitivity": 0.87}
 LESIONS = ("MA", "HE", "EX", "SE")

@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 
 import semiretina
 from semiretina.cli import app
-from semiretina.config import load_config
+from semiretina.config import dump_toml, load_config
 from semiretina.data.split import read_split
 from semiretina.errors import BadConfig, BadData, MissingInput, Refused
 from semiretina.judging.ledger import looks
@@ -24,7 +24,6 @@ from semiretina.report.runs import read_runs
 from semiretina.run_folder import RunFolder
 from semiretina.studies.folds import train_folds
 from semiretina.studies.hold_out import hold_out
-from semiretina.toml_text import dump_toml
 
 SPARED, TESTED = 120, 40  # photographs for the folds, and with the given role test; two of each patient
 

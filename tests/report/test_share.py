@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import re
+import tomllib
 from pathlib import PurePosixPath
 
 import pytest
@@ -144,9 +145,14 @@ def test_a_configuration_loses_its_paths_alone():
         "seed = 1",
         "[data]",
         'manifest = "/a/b c.csv"',
-        'sites = ["x", "y"]',
+        'sites = ["x",',
+        '"/y/z"]',
         "[model]",
         'weights = "w.safetensors"',
     ]
-    text = "\n".join(lines) + "\n"
-    assert public_config(text) == text.replace("/a/b c.csv", LEFT_OUT).replace("w.safetensors", LEFT_OUT)
+    expected = {
+        "seed": 1,
+        "data": {"manifest": LEFT_OUT, "sites": ["x", LEFT_OUT]},
+        "model": {"weights": LEFT_OUT},
+    }
+    assert tomllib.loads(public_config("\n".join(lines))) == expected

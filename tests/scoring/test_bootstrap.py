@@ -101,7 +101,7 @@ def test_the_logit_interval_by_hand():
     bounds = logit_interval(0.75, values, 10, 5, 0.95)
     assert bounds == pytest.approx((1 / (1 + math.exp(0.346510)), 1 / (1 + math.exp(-2.543734))), abs=1e-5)
     # Between -1 and 1 the same places are twice as far apart.
-    wide = logit_interval(0.5, 2 * values - 1, 10, 5, 0.95, least=-1)
+    wide = logit_interval(0.5, 2 * values - 1, 10, 5, 0.95, (-1.0, 1.0))
     assert wide == pytest.approx(tuple(2 * bound - 1 for bound in bounds))
 
 

@@ -25,7 +25,7 @@ def overconfident(n, seed=0, factor=3.0):
 @pytest.mark.parametrize("factor", [0.5, 2.0, 5.0])
 def test_overconfident_and_timid_logits_are_put_right_and_keep_their_order(factor):
     logits, labels = overconfident(20_000, factor=factor)
-    temperature = fit_temperature(logits, labels, "binary")
+    temperature = fit_temperature(logits, labels)
     assert temperature == pytest.approx(factor, rel=0.04)
     after = expit(logits / temperature)
     assert ece(labels, expit(logits)) > 0.05
@@ -39,13 +39,13 @@ def test_classes_and_grades_are_put_right():
     draw = np.random.default_rng(1)
     honest = draw.normal(0, 1.5, (20_000, 4))
     labels = (softmax(honest, axis=1).cumsum(axis=1) < draw.random((20_000, 1))).sum(axis=1)
-    assert fit_temperature(4 * honest, labels, "classes") == pytest.approx(4, rel=0.04)
+    assert fit_temperature(4 * honest, labels) == pytest.approx(4, rel=0.04)
     calibrated = softmax(honest, axis=1)
     assert ece(calibrated.argmax(axis=1) == labels, calibrated.max(axis=1)) <= 0.02
     # P(grade > k) = sigmoid(x - k), asked of one draw: an ordered answer.
     asked = draw.normal(1, 2, (20_000, 1)) - np.arange(3)
     above = (draw.random((20_000, 1)) < expit(asked)).astype(float)
-    assert fit_temperature(2.5 * asked, above, "ordinal") == pytest.approx(2.5, rel=0.04)
+    assert fit_temperature(2.5 * asked, above) == pytest.approx(2.5, rel=0.04)
 
 
 @pytest.mark.parametrize("right", [80, 95, 100])
@@ -56,8 +56,8 @@ def test_of_answers_that_are_equally_sure_by_hand(right):
     logits = np.where(labels == 1, 2.0, -2.0)
     logits[right:] *= -1
     wanted = 0.99 * right / 100 + 0.01 / 2
-    assert fit_temperature(logits, labels, "binary") == pytest.approx(2 / logit(wanted))
-    assert fit_temperature(logits[:, None], labels[:, None], "ordinal") == pytest.approx(2 / logit(wanted))
+    assert fit_temperature(logits, labels) == pytest.approx(2 / logit(wanted))
+    assert fit_temperature(logits[:, None], labels[:, None]) == pytest.approx(2 / logit(wanted))
 
 
 @pytest.mark.parametrize("right", [60, 90])
@@ -66,9 +66,7 @@ def test_of_three_classes_by_hand(right):
     answers = np.where(np.arange(90) < right, labels, (labels + 1) % 3)
     wanted = (1 - 1 / 90) * right / 90 + 1 / 270
     # exp(a / T) / (exp(a / T) + 2) = wanted
-    assert fit_temperature(3.0 * np.eye(3)[answers], labels, "classes") == pytest.approx(
-        3 / np.log(2 * wanted / (1 - wanted))
-    )
+    assert fit_temperature(3.0 * np.eye(3)[answers], labels) == pytest.approx(3 / np.log(2 * wanted / (1 - wanted)))
 
 
 def test_the_likelihood_of_many_answers_is_that_of_the_plain_maximum():
@@ -76,26 +74,26 @@ def test_the_likelihood_of_many_answers_is_that_of_the_plain_maximum():
     grid = np.geomspace(0.5, 10, 4001)
     signed = np.where(labels == 1, logits, -logits)
     losses = [np.logaddexp(0, -signed / t).mean() for t in grid]
-    assert fit_temperature(logits, labels, "binary") == pytest.approx(grid[np.argmin(losses)], rel=0.01)
+    assert fit_temperature(logits, labels) == pytest.approx(grid[np.argmin(losses)], rel=0.01)
 
 
 def test_logits_that_say_nothing_or_the_contrary():
     labels = np.arange(60) % 2
-    assert fit_temperature(np.zeros(60), labels, "binary") == 1.0
-    assert fit_temperature(np.full((60, 3), 7.0), labels, "classes") == 1.0
-    assert fit_temperature(np.where(labels == 1, -4.0, 4.0), labels, "binary") == HOTTEST
-    assert fit_temperature(np.where(labels == 1, 1e-3, -1e-3), labels, "binary") == COLDEST
+    assert fit_temperature(np.zeros(60), labels) == 1.0
+    assert fit_temperature(np.full((60, 3), 7.0), labels) == 1.0
+    assert fit_temperature(np.where(labels == 1, -4.0, 4.0), labels) == HOTTEST
+    assert fit_temperature(np.where(labels == 1, 1e-3, -1e-3), labels) == COLDEST
 
 
 def test_unknown_labels_are_left_out():
     logits, labels = overconfident(200, seed=2)
     labels[150:] = np.nan
-    known = fit_temperature(logits[:150], labels[:150], "binary")
-    assert fit_temperature(logits, labels, "binary") == known
+    known = fit_temperature(logits[:150], labels[:150])
+    assert fit_temperature(logits, labels) == known
     classes = np.where(np.isnan(labels), -1, labels)
     two = np.stack([np.zeros(200), logits], axis=1)
-    assert fit_temperature(two, classes, "classes") == pytest.approx(known)
-    assert fit_temperature(logits.reshape(100, 2), labels.reshape(100, 2), "ordinal") == known
+    assert fit_temperature(two, classes) == pytest.approx(known)
+    assert fit_temperature(logits.reshape(100, 2), labels.reshape(100, 2)) == known
 
 
 numbers = st.floats(-1e4, 1e4, allow_subnormal=False)
@@ -105,16 +103,14 @@ numbers = st.floats(-1e4, 1e4, allow_subnormal=False)
 @given(st.lists(st.tuples(numbers, st.sampled_from([0.0, 1.0])), min_size=1, max_size=40))
 def test_any_logits_give_a_temperature_within_its_bounds(pairs):
     logits, labels = np.array(pairs).T
-    assert COLDEST <= fit_temperature(logits, labels, "binary") <= HOTTEST
+    assert COLDEST <= fit_temperature(logits, labels) <= HOTTEST
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.5, 3))
 def test_logits_times_a_number_have_the_temperature_times_it(seed, factor):
     logits, labels = overconfident(300, seed, 1.0)
-    assert fit_temperature(factor * logits, labels, "binary") == pytest.approx(
-        factor * fit_temperature(logits, labels, "binary")
-    )
+    assert fit_temperature(factor * logits, labels) == pytest.approx(factor * fit_temperature(logits, labels))
 
 
 def test_a_reliability_diagram_by_hand():

@@ -27,7 +27,7 @@ def test_thresholds_by_hand():
     labels = np.concatenate([np.ones(100, int), np.zeros(50, int)])
     p = np.concatenate([np.arange(1, 101) / 100, np.arange(50) / 50 + 0.015])
     assert threshold_for(labels, p, sensitivity=0.87) == pytest.approx(0.1375)  # 0.14 to 1.00 are 87
-    assert threshold_for(labels, p, sensitivity=0.871) == pytest.approx(0.125)  # 0.13 to 1.00 are 88
+    assert threshold_for(labels, p, sensitivity=0.871) == pytest.approx(0.1175)  # 0.12 to 1.00 are 89
     # 0.07 * 100 is a little more than 7 in floating point.
     assert threshold_for(labels, p, sensitivity=0.07) == pytest.approx(0.9375)
     assert threshold_for(labels, p, specificity=0.9) == pytest.approx(0.8975)  # 45 negatives up to 0.895 are a no
@@ -39,15 +39,23 @@ def test_thresholds_by_hand():
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.02, 0.98), st.sampled_from([1, 2, 6]))
-def test_a_threshold_is_the_cheapest_that_reaches_what_is_wanted(seed, wanted, decimals):
+def test_a_threshold_reaches_what_is_wanted_at_the_least_cost_and_none_is_better(seed, wanted, decimals):
     labels, p = graded(seed, decimals=decimals)
-    every = [*np.unique(p), 2.0]
-    for_sensitivity = threshold_for(labels, p, sensitivity=wanted)
-    best = max(t for t in every if reached(labels, p, t)[0] >= wanted)
-    assert reached(labels, p, for_sensitivity) == reached(labels, p, best)
-    for_specificity = threshold_for(labels, p, specificity=wanted)
-    best = min(t for t in every if reached(labels, p, t)[1] >= wanted)
-    assert reached(labels, p, for_specificity) == reached(labels, p, best)
+    every = [reached(labels, p, t) for t in [*np.unique(p), 2.0]]
+    for aim, other in ((0, 1), (1, 0)):
+        chosen = reached(labels, p, threshold_for(labels, p, **{("sensitivity", "specificity")[aim]: wanted}))
+        reaching = [pair for pair in every if pair[aim] >= wanted]
+        assert chosen in reaching
+        assert chosen[other] == max(pair[other] for pair in reaching)
+        assert not any(pair != chosen and pair[0] >= chosen[0] and pair[1] >= chosen[1] for pair in every)
+
+
+def test_classes_that_are_apart_are_parted_in_the_middle_of_their_gap():
+    labels = np.repeat([0, 1], 100)
+    p = np.concatenate([np.linspace(0.05, 0.3, 100), np.linspace(0.8, 0.95, 100)])
+    for wanted in (0.01, 0.5, 0.87, 1.0):
+        assert threshold_for(labels, p, sensitivity=wanted) == pytest.approx(0.55)
+        assert threshold_for(labels, p, specificity=wanted) == pytest.approx(0.55)
 
 
 @settings(max_examples=40, deadline=None)

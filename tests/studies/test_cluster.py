@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from open_files import holders
 
-from semiretina.config import load_config
+from semiretina.config import dump_toml, load_config
 from semiretina.errors import MissingInput, Refused
 from semiretina.studies.cluster import _sees, work_on_cluster
 from semiretina.studies.grid import grid_points
 from semiretina.studies.sweep import train_points
-from semiretina.toml_text import dump_toml
 
 EPOCHS = 30
 

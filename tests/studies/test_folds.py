@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 import semiretina
 from semiretina.cli import app
-from semiretina.config import load_config
+from semiretina.config import dump_toml, load_config
 from semiretina.data.split import read_split
 from semiretina.errors import BadConfig, MissingInput, Refused
 from semiretina.experiment import train
@@ -24,7 +24,6 @@ from semiretina.judging.ledger import ledger_of, looks, read_ledger
 from semiretina.report import results_table, write_report
 from semiretina.report.runs import check_complete, read_runs
 from semiretina.studies.folds import caution, train_folds
-from semiretina.toml_text import dump_toml
 
 FILES = [
     "config.toml",

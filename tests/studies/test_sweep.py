@@ -17,14 +17,13 @@ from open_files import holders
 from typer.testing import CliRunner
 
 from semiretina import cli
-from semiretina.config import load_config
+from semiretina.config import dump_toml, load_config
 from semiretina.errors import BadConfig, BadData, Refused, UserError
 from semiretina.progress import duration
 from semiretina.report.paper.table1 import read_points
 from semiretina.studies import points as points_module
 from semiretina.studies import sweep as study
 from semiretina.studies.grid import grid_points, read_grid
-from semiretina.toml_text import dump_toml
 
 GRID = {"stages.-1.optimizer.lr": [0.01, 0.05], "stages.-1.optimizer.nesterov": [False, True]}
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,12 +2,14 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from semiretina.audit.finding import Found, Place
 from semiretina.audit.names import fellow_key
 from semiretina.audit.pictures import Pictures
-from semiretina.data.duplicates import Pair, clusters, find_duplicates
+from semiretina.data.duplicates import Pair, find_duplicates
 from semiretina.data.split import find_groups
+from semiretina.grouping import equal_pairs, first_joined
 from semiretina.records import LESIONS, Reading, Record
 
 # How the kinds of `Pair` are called among the findings; "bytes" is ours.
@@ -35,13 +37,8 @@ def find_copies(pictures: Pictures) -> list[Pair]:
 
 def clusters_of(copies: Sequence[Pair], records: Sequence[Record]) -> list[str]:
     """A name for each record: equal for those joined by copies or by a cluster that is given, "" for the others."""
-    first: dict[str, int] = {}
-    given = []
-    for number, record in enumerate(records):
-        before = first.setdefault(record.cluster, number) if record.cluster else number
-        if before != number:
-            given.append(Pair(before, number, "given", 1.0))
-    lowest = clusters([*copies, *given], len(records))
+    joined = chain(((copy.first, copy.second) for copy in copies), equal_pairs(record.cluster for record in records))
+    lowest = first_joined(joined, len(records)).tolist()
     sizes = Counter(lowest)
     return [f"c{number}" if sizes[number] > 1 else "" for number in lowest]
 

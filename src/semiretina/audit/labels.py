@@ -9,7 +9,7 @@ import numpy as np
 
 from semiretina.audit.finding import Found, Place
 from semiretina.records import LESIONS, MASK_COLUMNS, Reading, Record
-from semiretina.tasks import IMPLIED_LESIONS, TASKS, known
+from semiretina.tasks import IMPLIED_LESIONS, TASKS
 
 FEW = 10
 # What is counted besides the labels.
@@ -74,7 +74,7 @@ def _classes(records: Sequence[Record]) -> Iterator[Found]:
     for name in ("dr", "referable", "dme"):
         task = TASKS[name]("icdr")
         targets = task.targets(asked)
-        has_label = known(task, targets)
+        has_label = task.known(targets)
         numbers = np.array(list(alike.values()), np.int64)[has_label]
         positives, count = int(numbers @ (targets[has_label, 0] > 0)), int(numbers.sum())
         told = f"'{name}': {positives} positive, {count - positives} negative"

@@ -17,7 +17,7 @@ from semiretina.audit.shortcuts import spoken
 from semiretina.draws import generator
 from semiretina.records import Record
 from semiretina.scoring.intervals import Estimate, Floats, Ints, auroc, group_numbers
-from semiretina.tasks import TASKS, known
+from semiretina.tasks import TASKS
 
 SHIFT = 0.65  # what the whole interval of the area for labelled against unlabelled lies above when it is told
 WEAK = 0.7  # area of the probe of the label whose whole interval must lie above it, else no mix is told
@@ -47,7 +47,7 @@ def find_shift(records: Sequence[Record], groups: Sequence[str], pictures: Pictu
     gradable = np.array([record.quality != "ungradable" for record in records], np.bool_)
     chosen = np.flatnonzero(pictures.readable & gradable)
     values = pictures.numbers[chosen]
-    sides = known(task, targets)[chosen].astype(np.int64)
+    sides = task.known(targets)[chosen].astype(np.int64)
     own = group_numbers(np.array(groups)[chosen])
     answers = cross_validated(values, sides, own)
     if answers is None:

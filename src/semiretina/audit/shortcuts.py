@@ -12,7 +12,7 @@ from semiretina.audit.pictures import STATISTICS, Pictures
 from semiretina.audit.probe import cross_validated
 from semiretina.records import Record
 from semiretina.scoring.intervals import Estimate, Floats, auroc, group_numbers
-from semiretina.tasks import TASKS, known
+from semiretina.tasks import TASKS
 
 # What the whole interval of an area lies above when something is called a shortcut. Chance is 0.5; weak links are
 # everywhere (one hospital's camera, one hospital's patients), and this is what a network would clearly gain from.
@@ -43,7 +43,7 @@ def find_shortcuts(records: Sequence[Record], groups: Sequence[str], pictures: P
     for name in LABELS:
         task = TASKS[name]("icdr")
         targets = task.targets(records)
-        chosen = np.flatnonzero(known(task, targets) & pictures.readable)
+        chosen = np.flatnonzero(task.known(targets) & pictures.readable)
         labels = targets[chosen, 0].astype(np.int64)
         own = group_numbers(np.array(groups)[chosen])
         for what, values in features.items():

@@ -85,22 +85,6 @@ def find_duplicates(pixels: Pixels, block: int = BLOCK) -> list[Pair]:
     return sorted(found, key=lambda pair: (pair.first, pair.second))
 
 
-def clusters(pairs: Sequence[Pair], count: int) -> list[int]:
-    """The cluster of each of `count` photographs: the lowest position of those that pairs join, itself if none."""
-    lowest = list(range(count))
-
-    def root(number: int) -> int:
-        while lowest[number] != number:
-            lowest[number] = lowest[lowest[number]]
-            number = lowest[number]
-        return number
-
-    for pair in pairs:
-        one, other = sorted((root(pair.first), root(pair.second)))
-        lowest[other] = one
-    return [root(number) for number in range(count)]
-
-
 def _descriptor(view: View) -> Array:
     """What shows in a photograph, coarsely, [GRID, GRID] of length 1."""
     coarse = ndimage.gaussian_filter(view.detail, SMOOTH, mode="constant")

@@ -16,7 +16,7 @@ from semiretina.data.split import By, Split, find_groups, torn_groups
 from semiretina.draws import generator
 from semiretina.errors import BadConfig, BadData
 from semiretina.records import Record
-from semiretina.tasks import Task, known
+from semiretina.tasks import Task
 
 
 def make_split(
@@ -122,7 +122,7 @@ def _kept_apart(records: Sequence[Record], groups: Sequence[str]) -> set[str]:
 def _labeled(records: Sequence[Record], tasks: Mapping[str, Task]) -> list[bool]:
     found = np.zeros(len(records), bool)
     for task in tasks.values():
-        found |= known(task, task.targets(records))
+        found |= task.known(task.targets(records))
     return [bool(flag) for flag in found]
 
 

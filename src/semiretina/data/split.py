@@ -7,9 +7,10 @@ import csv
 import hashlib
 import io
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from semiretina.errors import BadData, Refused
 from semiretina.files import read_text
+from semiretina.grouping import equal_pairs, first_joined
 from semiretina.records import ROLES, Record, parse_row, summary, write_manifest
 
 By = Literal["patient", "photograph"]
@@ -122,25 +124,9 @@ def find_groups(records: Sequence[Record], sha256: Sequence[str], by: By) -> lis
 
     With `by="photograph"` (the paper's split) only identical pictures and clusters are joined.
     """
-    parent = list(range(len(records)))
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    first: dict[tuple[str, ...], int] = {}
-    for row, record in enumerate(records):
-        keys: list[tuple[str, ...]] = [("picture", sha256[row])] if sha256[row] else []
-        keys += [("cluster", record.cluster)] if record.cluster else []
-        if by == "patient":
-            keys += [("patient", record.dataset, record.patient)] if record.patient else []
-            keys += [("exam", record.dataset, record.exam)] if record.exam else []
-        for key in keys:
-            parent[root(row)] = root(first.setdefault(key, row))
+    names: list[list[Hashable]] = [[*sha256], [record.cluster for record in records]]
+    if by == "patient":
+        names.append([(record.dataset, record.patient) if record.patient else "" for record in records])
+        names.append([(record.dataset, record.exam) if record.exam else "" for record in records])
     # A group is named by its first row, so that the name does not depend on the order of joining.
-    name: dict[int, str] = {}
-    for row in range(len(records)):
-        name.setdefault(root(row), f"g{row}")
-    return [name[root(row)] for row in range(len(records))]
+    return [f"g{row}" for row in first_joined(chain(*map(equal_pairs, names)), len(records))]

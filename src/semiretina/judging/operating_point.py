@@ -17,7 +17,6 @@ from semiretina.judging.inference import Floats, infer_rows, probabilities
 from semiretina.judging.test_set import patients_of
 from semiretina.models.network import Network
 from semiretina.scoring.abstention import conformal, conformal_quantile, referrals
-from semiretina.scoring.calibration import fit_temperature
 from semiretina.scoring.intervals import Floats as Doubles
 from semiretina.scoring.intervals import Ints
 from semiretina.scoring.thresholds import LEAST, lacking, point_at, threshold_for
@@ -128,14 +127,10 @@ def fit_temperatures(
     tasks: Mapping[str, Task], logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]
 ) -> dict[str, float]:
     """KEY -> the temperature that its logits are divided by."""
-    found: dict[str, float] = {}
+    temperatures: dict[str, float] = {}
     for name, task in tasks.items():
-        keys, z, y = keys_of(task), logits[name].numpy(), targets[name].cpu().numpy()
-        if len(keys) == 1:
-            found[name] = fit_temperature(z, y, task.kind)
-        else:
-            found |= {key: fit_temperature(z[:, number], y[:, number], "binary") for number, key in enumerate(keys)}
-    return found
+        temperatures |= task.fit_temperatures(logits[name].numpy(), targets[name].cpu().numpy())
+    return temperatures
 
 
 def uncertainty(

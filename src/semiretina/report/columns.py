@@ -74,6 +74,10 @@ class Column(NamedTuple):
 
 PREDICTIVE = "PPV and NPV depend on how common the disease is: they hold at the prevalence beside them."
 ERRORS = "Brier score and ECE (expected calibration error, 15 bins) are better the nearer to 0."
+CHANCE = (
+    "ECE by chance: what a grader whose probabilities are exactly right would show on so few photographs, with the "
+    "range of 95 % of draws; an ECE in that range says nothing against the grader."
+)
 # By its name in `result.json`, in the order of the columns.
 COLUMNS: Mapping[str, Column] = {
     "ungradable_rate": Column("ungradable %", percent, [EYES]),
@@ -92,6 +96,7 @@ COLUMNS: Mapping[str, Column] = {
     "prevalence": Column("at a prevalence of %", percent, [MORE]),
     "brier": Column("Brier score", ratio, [MORE], ERRORS),
     "ece": Column("ECE", ratio, [MORE], ERRORS),
+    "ece_by_chance": Column("ECE by chance", ratio, [MORE], CHANCE),
 }
 
 

@@ -3,14 +3,13 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from semiretina.errors import BadData
 from semiretina.files import read_text
+from semiretina.grouping import first_joined
 from semiretina.report.runs import Run
 from semiretina.scoring.intervals import Floats, Ints, group_numbers
 from semiretina.tasks import make_task
@@ -50,16 +49,16 @@ def labeled_answers(run: Run, key: str) -> LabeledAnswers:
         raise Unfit(
             f"{run.label} has no test scores of {key}" + (f", but of {has}" if has else ": its test set is closed")
         )
-    task, _, output = key.partition(".")
+    name, _, output = key.partition(".")
     file = run.folder.predictions("test")
     photographs: dict[str, list[Mapping[str, str]]] = {}
     try:
         for row in csv.DictReader(io.StringIO(read_text(file), newline="")):
-            if row["task"] == task and output in ("", row["output"]) and row["label"]:
+            if row["task"] == name and output in ("", row["output"]) and row["label"]:
                 photographs.setdefault(row["path"], []).append(row)
         paths = sorted(photographs)
         rows = [photographs[path] for path in paths]
-        labels = np.array([[int(row["label"]) for row in outputs] for outputs in rows], np.int64)
+        labels = np.array([[int(row["label"]) for row in outputs] for outputs in rows], np.float32)
         values = np.array([[float(row["probability"]) for row in outputs] for outputs in rows], np.float64)
         patients, groups = [first["patient"] for first, *_ in rows], [first.get("group", "") for first, *_ in rows]
     except (KeyError, TypeError, ValueError) as error:
@@ -70,10 +69,12 @@ def labeled_answers(run: Run, key: str) -> LabeledAnswers:
         first = paths[int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])]
         raise Unfit(f"{run.label} has probabilities that are not numbers", first)
     numbers, unit = _independent(run, patients, groups)
-    if make_task(task, "icdr").kind == "binary":
-        yes = values[:, 0] >= _threshold(run, key)
-        return LabeledAnswers(paths, numbers, unit, labels[:, 0], values[:, 0], yes.astype(np.int64))
-    return LabeledAnswers(paths, numbers, unit, labels.argmax(axis=1), values, values.argmax(axis=1))
+    task = make_task(name, "icdr")
+    question = replace(task, name=key, outputs=(output,)) if output else task
+    truth = question.labels(question.targets_of_cells(labels))[key]
+    probabilities = question.by_key(values)[key]
+    chosen = question.decide(probabilities, _threshold(run, key))
+    return LabeledAnswers(paths, numbers, unit, truth, probabilities, chosen)
 
 
 def _independent(run: Run, patients: Sequence[str], groups: Sequence[str]) -> tuple[Ints, str]:
@@ -81,10 +82,8 @@ def _independent(run: Run, patients: Sequence[str], groups: Sequence[str]) -> tu
     of_patients, of_groups = group_numbers(patients), group_numbers(groups)
     if run.by == "photograph":
         # Such a split's groups are equal pictures alone, but it makes fellow eyes no less alike.
-        links = coo_array(
-            (np.ones(len(patients)), (of_patients, len(patients) + of_groups)), shape=[2 * len(patients)] * 2
-        )
-        numbers = group_numbers(connected_components(links, directed=False)[1][of_patients])
+        links = zip(of_patients, len(patients) + of_groups, strict=True)
+        numbers = group_numbers(first_joined(links, 2 * len(patients))[of_patients])
     else:
         numbers = of_groups if any(groups) else of_patients  # groups are patients, joined where they share a picture
     if any(patients):

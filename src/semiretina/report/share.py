@@ -13,12 +13,13 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
+import tomli_w
+
 from semiretina.data.sources import SOURCES
 from semiretina.data.sources.source import Source
 from semiretina.files import read_text
 from semiretina.progress import say
 from semiretina.report.runs import Run
-from semiretina.toml_text import toml_value
 
 LEFT_OUT = "(left out)"
 NAMES = ("path", "patient", "exam", "group", "sha256", "mask_MA", "mask_HE", "mask_EX", "mask_SE")
@@ -110,18 +111,16 @@ def private_names(run: Run) -> set[str]:
 
 
 def public_config(text: str) -> str:
-    """A config.toml whose paths are left out; every other setting stays as it is written."""
-    lines = []
-    for line in text.splitlines():
-        try:
-            values = list(_texts(tomllib.loads(line)))
-        except tomllib.TOMLDecodeError:
-            values = []  # a table's head, or a part of something that takes several lines
-        for value in values:
-            if _is_path(value):
-                line = line.replace(toml_value(value), toml_value(LEFT_OUT))  # noqa: PLW2901
-        lines.append(line)
-    return "\n".join(lines) + "\n"
+    """A config.toml whose paths are left out; every other setting stays as it is."""
+    return tomli_w.dumps(_without_paths(tomllib.loads(text)))
+
+
+def _without_paths(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_paths(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(inner) for inner in value]
+    return LEFT_OUT if isinstance(value, str) and _is_path(value) else value
 
 
 def _is_path(value: str) -> bool:

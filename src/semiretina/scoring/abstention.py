@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semiretina.scoring.bootstrap import interval, resamples
-from semiretina.scoring.intervals import Estimate, Floats, Ints, group_numbers, share
-from semiretina.scoring.scores import Groups
+from semiretina.scoring.intervals import Estimate, Floats, Groups, Ints, group_numbers, share
 from semiretina.scoring.weighted import shares
 
 REFERRED = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)

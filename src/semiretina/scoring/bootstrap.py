@@ -48,15 +48,15 @@ def interval(values: Floats, level: float) -> tuple[float, float]:
 
 
 def logit_interval(
-    value: float, values: Floats, groups: int, df: int, level: float, least: float = 0.0, most: float = 1.0
+    value: float, values: Floats, groups: int, df: int, level: float, ends: tuple[float, float] = (0.0, 1.0)
 ) -> tuple[float, float]:
-    """Around a score's `value` between `least` and `most`, by the standard deviation of its resamples [b].
+    """Around a score's `value` between its `ends`, by the standard deviation of its resamples [b].
 
-    Symmetric on the logit of (value - least) / (most - least), by the delta method and Student's quantile at `df`. The
+    Symmetric on the logit of the value's place between them, by the delta method and Student's quantile at `df`. The
     variance over resamples of so many `groups` is (groups - 1) / groups of what it should be. NaN where the resamples
     do not vary, `df` is 0, or `value` is at an end.
     """
-    defined, span = _varying(values), most - least
+    defined, least, span = _varying(values), ends[0], ends[1] - ends[0]
     place = (value - least) / span
     if len(defined) == 0 or df < 1 or not 1e-12 < place < 1 - 1e-12:
         return nan, nan

@@ -2,35 +2,33 @@
 
 from dataclasses import dataclass
 from math import nan
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import softmax
 
-from semiretina.scoring.intervals import Estimate, Floats, Ints, group_numbers, share
-from semiretina.scoring.scores import Groups
-from semiretina.scoring.weighted import BINS
+from semiretina.draws import generator
+from semiretina.scoring.intervals import Estimate, Floats, Groups, Ints, group_numbers, share
+from semiretina.scoring.weighted import BINS, bins_of
 
 COLDEST, HOTTEST = 0.05, 20.0
+DRAWS = 200
 
 
-def fit_temperature(
-    logits: npt.ArrayLike, targets: npt.ArrayLike, kind: Literal["binary", "classes", "ordinal"]
-) -> float:
+def fit_temperature(logits: npt.ArrayLike, targets: npt.ArrayLike) -> float:
     """The temperature: divided by it, the logits make the targets likeliest (Guo et al., ICML 2017, section 4.2).
 
-    "binary" and "ordinal": a sigmoid for each logit, `targets` of the logits' shape, 0 or 1, NaN where unknown.
-    "classes": a softmax over `logits` [n, k], `targets` [n], negative where unknown. At least one must be known.
+    `targets` of the logits' shape are answers to a sigmoid for each logit: 0 or 1, NaN where unknown. `targets` [n] of
+    `logits` [n, k] are classes, of a softmax over the logits, negative where unknown. At least one must be known.
 
     One of the n answers counts as drawn at random: otherwise logits without an error would be sharpened without end. In
     1 / temperature the likelihood is then concave, with one maximum; it lies in [0.05, 20], and is 1 for logits that
     say nothing.
     """
     z, y = np.asarray(logits, np.float64), np.asarray(targets, np.float64)
-    if kind != "classes":
-        assert z.shape == y.shape, f"logits {z.shape} and targets {y.shape}"
+    assert y.shape in (z.shape, z.shape[:1]), f"logits {z.shape} and targets {y.shape}"
+    if z.shape == y.shape:
         z, y = np.stack([np.zeros(z.size), z.ravel()], axis=1), y.ravel()
     known = y >= 0
     z, y = z[known], y[known].astype(np.int64)
@@ -50,6 +48,25 @@ def fit_temperature(
     if slope(1 / COLDEST) <= 0:
         return COLDEST
     return 1 / float(brentq(slope, 1 / HOTTEST, 1 / COLDEST, xtol=1e-12, rtol=1e-12))
+
+
+def error_by_chance(probabilities: Floats, level: float = 0.95) -> Estimate:
+    """The calibration error that chance alone gives a grader whose `probabilities` [n] of 1 are exactly right.
+
+    Labels are drawn from the probabilities, 200 times, the same at each call: the mean of their expected calibration
+    errors, and the range that holds 95 % of them. An error in that range says nothing against the grader (the resampled
+    consistency of Broecker, Smith, Weather and Forecasting 2007; 22:651). NaN without any.
+    """
+    n = len(probabilities)
+    if n == 0:
+        return Estimate(nan)
+    random, bins = generator("error by chance", n), bins_of(probabilities)
+    errors = []
+    for _ in range(DRAWS):
+        gaps = np.bincount(bins, (random.random(n) < probabilities) - probabilities, BINS)
+        errors.append(np.abs(gaps).sum() / n)
+    low, high = np.quantile(errors, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(float(np.mean(errors)), float(low), float(high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +89,12 @@ def reliability(labels: Ints, probabilities: Floats, groups: Groups, level: floa
     `labels` [n] are 0 or 1, or whether the answer was right; `probabilities` [n] of 1. Intervals as of `share`.
     """
     edges = np.linspace(0, 1, BINS + 1)
-    places = np.digitize(probabilities, edges[1:-1], right=True)
+    numbers = bins_of(probabilities)
     patients = group_numbers(groups)
     bins = []
-    for place in range(BINS):
-        here = places == place
+    for number in range(BINS):
+        here = numbers == number
         mean = float(probabilities[here].mean(dtype=np.float64)) if here.any() else nan
         observed = share(labels[here] == 1, patients[here], level)
-        bins.append(Bin(float(edges[place]), float(edges[place + 1]), int(here.sum()), mean, observed))
+        bins.append(Bin(float(edges[number]), float(edges[number + 1]), int(here.sum()), mean, observed))
     return bins

@@ -15,11 +15,10 @@ import numpy.typing as npt
 from scipy.stats import binom, t
 
 from semiretina.scoring.bootstrap import RESAMPLES, resamples
-from semiretina.scoring.intervals import Floats, Ints, area_and_variance, group_numbers
+from semiretina.scoring.intervals import Floats, Groups, Ints, area_and_variance, group_numbers
 from semiretina.scoring.weighted import aurocs, kappas, macro_aurocs, shares
 
 Score = Literal["auroc", "accuracy", "quadratic_kappa"]
-Groups = Sequence[str] | npt.NDArray[np.str_] | Ints
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Groups = Sequence[str] | npt.NDArray[np.str_] | Ints  # names of patients, or numbers for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Estimate:
     high: float = nan
 
 
-def group_numbers(groups: Sequence[str] | npt.NDArray[np.str_] | Ints) -> Ints:
+def group_numbers(groups: Groups) -> Ints:
     """[n] whole numbers 0, 1, ..., equal where the names are equal; an empty name is a group of its own.
 
     Whole numbers may stand for names.
@@ -172,7 +173,7 @@ def area_and_variance(labels: Ints, values: Floats, groups: Ints, minus: Floats 
         over_negatives, under_positives = over_negatives - over_other, under_positives - under_other
     area = float(over_negatives.mean())
     of_positives, of_negatives = groups[positive], groups[~positive]
-    clusters, holding, free = (len(np.unique(own)) for own in (groups, of_positives, of_negatives))
+    clusters, holding, free = (len(np.unique(each)) for each in (groups, of_positives, of_negatives))
     if min(holding, free) == 1:
         return Area(area, nan, nan)
     size = int(groups.max()) + 1

@@ -78,7 +78,7 @@ def class_level(
         blocks = resamples(g_both, "scores", width=classes)
         drawn = np.concatenate([kappas(truth, answer, classes, weights) for weights in blocks])
         rarer = len(np.unique(g_both[truth != np.bincount(truth).argmax()]))
-        bounds = logit_interval(value, drawn, len(np.unique(g_both)), rarer - 1, level, -1.0, 1.0)
+        bounds = logit_interval(value, drawn, len(np.unique(g_both)), rarer - 1, level, (-1.0, 1.0))
         kappa = Estimate(value, *bounds)
     return {
         "units": len(y),

@@ -8,8 +8,7 @@ import numpy.typing as npt
 from scipy.stats import chi2
 
 from semiretina.errors import Refused
-from semiretina.scoring.intervals import Estimate, Floats, Ints, group_numbers, share
-from semiretina.scoring.scores import Groups
+from semiretina.scoring.intervals import Estimate, Floats, Groups, Ints, group_numbers, share
 
 LEAST = 50  # of either class: with 50 positives a sensitivity of 87 % has an interval from 75 to 94 %
 
@@ -39,26 +38,31 @@ def lacking(labels: Ints) -> str:
 def threshold_for(
     labels: Ints, probabilities: Floats, *, sensitivity: float | None = None, specificity: float | None = None
 ) -> float:
-    """The threshold that reaches one of the two on these photographs and costs the other least.
+    """The threshold that reaches one of the two on these photographs, costs the other least, and then reaches most.
 
-    All thresholds between two neighbours among the `probabilities` [n] give these photographs the same answers. For a
-    sensitivity it is the highest such gap that reaches it, for a specificity the lowest; of the gap the middle, so that
-    the rounding of another machine, or of a table, changes no answer. 0 and 1 are neighbours too.
+    All thresholds between two neighbours among the `probabilities` [n] give these photographs the same answers. A
+    wanted sensitivity leaves the highest specificity that any threshold with it has; of the thresholds with that
+    specificity, the one of the highest sensitivity is taken, and the other way round for a wanted specificity. So no
+    other threshold is better in one and as good in the other. Of the gap between the two neighbours it is the middle,
+    so that the rounding of another machine, or of a table, changes no answer; where the classes are apart, that is the
+    middle between the highest negative and the lowest positive. 0 and 1 are neighbours too.
 
     Raises Refused below 50 positives or negatives.
     """
     assert (sensitivity is None) != (specificity is None), "one of the two is wanted"
     p = np.asarray(probabilities, np.float64)
-    if found := lacking(labels):
-        raise Refused(f"operating point: {found} are too few to fix a threshold on; give at least {LEAST} of each")
-    values = np.unique(p)
+    if too_few := lacking(labels):
+        raise Refused(f"operating point: {too_few} are too few to fix a threshold on; give at least {LEAST} of each")
+    values, positives, negatives = np.unique(p), np.sort(p[labels == 1]), np.sort(p[labels == 0])
     if sensitivity is not None:
-        falling = -np.sort(-p[labels == 1])
-        first = np.searchsorted(values, falling[_least(sensitivity, len(falling)) - 1])
+        lowest_yes = positives[-_least(sensitivity, len(positives))]
+        lower = negatives[negatives < lowest_yes]  # down to the next of these, only positives become a yes
+        first = np.searchsorted(values, lower[-1], "right") if len(lower) else 0
     else:
         assert specificity is not None
-        rising = np.sort(p[labels == 0])
-        first = np.searchsorted(values, rising[_least(specificity, len(rising)) - 1], "right")
+        highest_no = negatives[_least(specificity, len(negatives)) - 1]
+        higher = positives[positives > highest_no]  # up to the next of these, only negatives become a no
+        first = np.searchsorted(values, higher[0]) if len(higher) else len(values)
     # values[first:] are a yes.
     below = float(values[first - 1]) if first else 0.0
     above = float(values[first]) if first < len(values) else nextafter(1.0, 2.0)

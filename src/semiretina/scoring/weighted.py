@@ -71,13 +71,17 @@ def briers(labels: Ints, probabilities: Floats, weights: Floats) -> Floats:
 def calibration_errors(labels: npt.NDArray[np.bool_] | Ints, probabilities: Floats, weights: Floats) -> Floats:
     """Expected calibration error: |share of 1 - mean probability| of each of `BINS` bins, on average over photographs.
 
-    `probabilities` [n] of 1; a bin holds its upper edge. Chance alone lifts it above 0, the more so the fewer
+    `probabilities` [n] of 1. Chance alone lifts it above 0, the more so the fewer
     photographs a bin holds.
     """
-    edges = np.arange(1, BINS) / BINS
     gaps = np.zeros((len(labels), BINS))
-    gaps[np.arange(len(labels)), np.digitize(probabilities, edges, right=True)] = labels - probabilities
+    gaps[np.arange(len(labels)), bins_of(probabilities)] = labels - probabilities
     return _over(np.abs(weights @ gaps).sum(axis=1), weights.sum(axis=1))
+
+
+def bins_of(probabilities: Floats) -> Ints:
+    """[n] the bin of each, from 0 on; a bin holds its upper edge, and the first 0 too."""
+    return np.digitize(probabilities, np.arange(1, BINS) / BINS, right=True).astype(np.int64)
 
 
 def kappas(labels: Ints, answers: Ints, classes: int, weights: Floats) -> Floats:

@@ -33,7 +33,7 @@ from semiretina.methods import METHODS, Method
 from semiretina.preparation import check_config, check_unchanged
 from semiretina.progress import say
 from semiretina.run_folder import RunFolder, finite
-from semiretina.tasks import Task, keys_of, make_tasks
+from semiretina.tasks import Task, make_tasks
 from semiretina.training.ranks import find_place
 
 Floats = npt.NDArray[np.float32]
@@ -109,7 +109,7 @@ def join_folds(config: Config, run: RunFolder, folders: Sequence[RunFolder]) -> 
     values = join_answers(tasks, split, rows, [folder.predictions("test") for folder in folders])
     records, groups = [split.records[row] for row in rows], [split.groups[row] for row in rows]
     truth = {name: torch.from_numpy(task.targets(records)) for name, task in tasks.items()}
-    keys = [key for task in tasks.values() if task.kind == "binary" for key in keys_of(task)]
+    keys = [key for task in tasks.values() for key in task.threshold_keys]
     thresholds = dict.fromkeys(keys, config.threshold)
     given = [split.sha256[row] for row in given_test(split.records, split.groups, tasks)]
     note_look(

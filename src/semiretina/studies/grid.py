@@ -22,7 +22,6 @@ from semiretina.records import RARE_COLUMNS, summary
 from semiretina.report.paper.table1 import short_names
 from semiretina.report.runs import SCHEMA
 from semiretina.run_folder import FREE_KEYS
-from semiretina.toml_text import toml_value
 
 # A search selects on validation photographs: they must stay out of training, and the test set stays closed.
 SEARCH = ("open_test=false", "track_test=false", "refit=none")
@@ -39,7 +38,7 @@ class GridPoint:
 
     def __str__(self) -> str:
         names = short_names(self.parameters)
-        return ", ".join(f"{names[key]} = {toml_value(value)}" for key, value in self.parameters.items())
+        return ", ".join(f"{names[key]} = {shown(value)}" for key, value in self.parameters.items())
 
 
 def grid_points(config: Path, grid: Path, overrides: Sequence[str] = ()) -> list[GridPoint]:
@@ -58,7 +57,7 @@ def grid_points(config: Path, grid: Path, overrides: Sequence[str] = ()) -> list
     for parameters in ParameterGrid(axes):
         ordered = {name: parameters[name] for name in axes}
         try:
-            found = load_config(config, [*overrides, *map(_assignment, ordered.items()), *SEARCH])
+            found = load_config(config, [*overrides, *ordered.items(), *SEARCH])
             if _parts(found) not in checked:
                 checked.add(_parts(found))
                 check_config(found, METHODS)
@@ -96,11 +95,11 @@ def read_grid(file: Path) -> dict[str, list[Any]]:
     defects = [] if axes else [f"it names no hyper-parameter; write a line such as {EXAMPLE}"]
     for key, values in axes.items():
         if not isinstance(values, list):
-            defects.append(f"{key}: {toml_value(values)} is not a list of values; write [{toml_value(values)}]")
+            defects.append(f"{key}: {shown(values)} is not a list of values; write [{shown(values)}]")
             continue
         if not values:
             defects.append(f"{key}: the list is empty; give it a value, or take the key out")
-        texts = [toml_value(value) for value in values]
+        texts = [shown(value) for value in values]
         defects += [f"{key}: {text} stands there twice" for text in dict.fromkeys(texts) if texts.count(text) > 1]
         if any(key == setting.partition("=")[0] for setting in SEARCH):
             defects.append(f"{key}: is set by the search itself ({', '.join(SEARCH)})")
@@ -144,7 +143,7 @@ def _check_keys(config: Path, grid: Path, axes: Mapping[str, Sequence[Any]], ove
     defects = []
     for key, values in axes.items():
         try:
-            load_config(config, [*overrides, *SEARCH, _assignment((key, values[0]))])
+            load_config(config, [*overrides, *SEARCH, (key, values[0])])
         except BadConfig as error:
             text = str(error).removeprefix(f"{config}: ")
             # What stands in the grid was not given with -o.
@@ -156,8 +155,9 @@ def _check_keys(config: Path, grid: Path, axes: Mapping[str, Sequence[Any]], ove
         raise BadConfig(summary(f"{grid} with {config}", defects, "correct these keys and start again"))
 
 
-def _assignment(axis: tuple[str, Any]) -> str:
-    return f"{axis[0]}={toml_value(axis[1])}"
+def shown(value: Any) -> str:
+    """A value of a grid as a person reads it, on one line; 1 and 1.0 differ."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _parts(config: Config) -> str:

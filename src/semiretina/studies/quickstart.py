@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from semiretina.config import Config, load_config
+from semiretina.config import Config, dump_toml, load_config
 from semiretina.data.sources.synthetic import records
 from semiretina.errors import Refused
 from semiretina.experiment import train
@@ -12,7 +12,6 @@ from semiretina.files import write_text
 from semiretina.progress import say
 from semiretina.records import write_manifest
 from semiretina.report import results_table, to_text, write_report
-from semiretina.toml_text import dump_toml
 
 PHOTOGRAPHS, UNLABELED, DRAWN_SIZE = 420, 120, 128
 SIZE, LABELS, BATCH = 64, 64, 16

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from semiretina.config import dump_toml
 from semiretina.data.sources import SOURCES, import_source
 from semiretina.errors import BadConfig, MissingInput, NonFiniteLoss, Refused
 from semiretina.experiment import train
@@ -28,7 +29,6 @@ from semiretina.studies.estimate import Clock
 from semiretina.studies.grid import read_grid
 from semiretina.studies.presets import PRESETS, Plan
 from semiretina.studies.sweep import sweep
-from semiretina.toml_text import dump_toml
 
 
 def reproduce(

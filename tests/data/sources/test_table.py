@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from semiretina.config import parse_overrides
 from semiretina.data.sources import SOURCES, table
 from semiretina.errors import BadConfig, BadData, MissingInput
 from semiretina.lookup import arguments
+from semiretina.overrides import parse_overrides
 from semiretina.records import Record, read_manifest, write_manifest
 
 

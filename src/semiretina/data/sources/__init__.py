@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from semiretina.config import parse_overrides
 from semiretina.data.sources import (
     aptos,
     ddr,
@@ -22,6 +21,7 @@ from semiretina.data.sources import (
 from semiretina.data.sources.source import Source
 from semiretina.errors import BadData
 from semiretina.lookup import arguments, lookup
+from semiretina.overrides import parse_overrides
 from semiretina.records import Record, read_manifest, summary, write_manifest
 
 SOURCES: dict[str, Source] = {

@@ -25,8 +25,9 @@ from semiretina.data.sources import messidor_files
 from semiretina.data.sources.messidor2_files import with_eyes
 from semiretina.data.sources.messidor_files import Graded, counted
 from semiretina.data.sources.source import Source
-from semiretina.data.sources.twins import connected, find_same_pictures
+from semiretina.data.sources.twins import find_same_pictures
 from semiretina.errors import BadData
+from semiretina.grouping import joined_groups
 from semiretina.progress import say
 from semiretina.records import Record, summary
 
@@ -110,7 +111,7 @@ def _without_duplicates(found: Sequence[Record], errata: bool) -> list[Record]:
         say(f"messidor: {len(published)} duplicates by the errata, the same by their pictures, {what}: {told}")
     further = same - {(min(pair), max(pair)) for pair in published.items()}
     edges = {(dropped.get(i, i), dropped.get(j, j)) for i, j in same | set(published.items())}
-    for group in connected(sorted((i, j) for i, j in edges if i != j)):
+    for group in joined_groups(sorted((i, j) for i, j in edges if i != j)):
         for i in group:
             result[i] = replace(result[i], exam=f"same-picture-{names[group[0]]}")
         if any(dropped.get(i, i) in group for pair in further for i in pair):

@@ -17,6 +17,7 @@ from PIL import Image
 from scipy import fft, ndimage
 
 from semiretina.errors import BadData
+from semiretina.grouping import joined_groups
 from semiretina.progress import progress, say
 from semiretina.records import Record, summary
 
@@ -78,7 +79,7 @@ def tie(
     """
     result = list(records)
     for column, word in (("exam", "picture"), ("patient", "eye")):
-        for group in connected([(p.first, p.second) for p in pairs if p.same_picture or word == "eye"]):
+        for group in joined_groups([(p.first, p.second) for p in pairs if p.same_picture or word == "eye"]):
             members = [i for i in group if i not in without]
             if len(members) < 2:
                 continue
@@ -96,15 +97,6 @@ def tie(
 
 def _labels(record: Record) -> str:
     return "" if record.grade is None else f" (grade {record.grade}, dme {record.dme})"
-
-
-def connected(edges: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Connected components, each ascending, in the order of their first members."""
-    group: dict[int, set[int]] = {}
-    for edge in edges:
-        whole = {i for end in edge for i in group.get(end, {end})}
-        group |= dict.fromkeys(whole, whole)
-    return [sorted(whole) for first, whole in sorted(group.items()) if first == min(whole)]
 
 
 def _thumbnails(files: Sequence[Path]) -> list[npt.NDArray[np.uint8]]:

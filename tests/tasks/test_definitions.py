@@ -5,7 +5,7 @@ import pytest
 
 from semiretina.errors import BadConfig, BadData
 from semiretina.records import LESIONS, SCALES, Record
-from semiretina.tasks import SCALED, TASKS, classes_of, count_derived, derived_lesions, known, make_task, make_tasks
+from semiretina.tasks import SCALED, TASKS, Binary, Classes, count_derived, derived_lesions, make_task, make_tasks
 
 U = None  # unknown
 NAN = np.nan  # the same in an array
@@ -19,7 +19,7 @@ def target(task: str, *, scale: str = "icdr", **values):
     """The target of one record as plain numbers: None where unknown, a list where there are several of them."""
     made = TASKS[task](scale)
     row = made.targets([record(scale=scale, **values)])[0]
-    numbers = [None if np.isnan(v) or (made.kind == "classes" and v < 0) else float(v) for v in np.atleast_1d(row)]
+    numbers = [None if np.isnan(v) or (row.dtype == np.int64 and v < 0) else float(v) for v in np.atleast_1d(row)]
     return numbers if len(numbers) > 1 else numbers[0]
 
 
@@ -116,7 +116,7 @@ def test_shapes_dtypes_and_marks_of_the_unknown():
     for name, columns in (("dr", 1), ("referable", 1), ("dme", 1), ("lesions", 4)):
         task = TASKS[name]("icdr")
         targets = task.targets(records)
-        assert task.kind == "binary"
+        assert type(task) is Binary
         assert targets.dtype == np.float32
         assert targets.shape == (3, columns)
         assert len(task.outputs) == columns
@@ -124,7 +124,7 @@ def test_shapes_dtypes_and_marks_of_the_unknown():
         assert task.targets([]).shape == (0, columns)
         assert task.targets([]).dtype == np.float32
     severity = TASKS["severity"]("icdr")
-    assert severity.kind == "classes"
+    assert type(severity) is Classes
     assert severity.targets(records).dtype == np.int64
     assert severity.targets(records).tolist() == [3, -1, -1]
     assert severity.targets([]).shape == (0,)
@@ -134,8 +134,8 @@ def test_shapes_dtypes_and_marks_of_the_unknown():
 def test_known_needs_one_of_the_targets():
     records = [record(HE=0), record(), record(scale="messidor", grade=0), record(scale="messidor", grade=2)]
     lesions, severity = TASKS["lesions"]("messidor"), TASKS["severity"]("messidor")
-    assert known(lesions, lesions.targets(records)).tolist() == [True, False, True, False]
-    assert known(severity, severity.targets(records)).tolist() == [False, False, True, True]
+    assert lesions.known(lesions.targets(records)).tolist() == [True, False, True, False]
+    assert severity.known(severity.targets(records)).tolist() == [False, False, True, True]
 
 
 MIXED = [record(scale="icdr", grade=2, dme=0), record(scale="messidor", grade=1, MA=1)]
@@ -208,10 +208,10 @@ def test_grades_come_back_from_the_targets_of_both_kinds_of_severity(scale):
     records = [record(scale=scale, grade=grade) for grade in range(SCALES[scale] + 1)] + [record(scale=scale)]
     for name in ("severity", "severity-ordinal"):
         task = make_task(name, scale)
-        found = classes_of(task, task.targets(records))
+        found = task.labels(task.targets(records))[name]
         assert found.dtype == np.int64
         assert found.tolist() == [*range(SCALES[scale] + 1), -1]
-        assert known(task, task.targets(records)).tolist() == [True] * (SCALES[scale] + 1) + [False]
+        assert task.known(task.targets(records)).tolist() == [True] * (SCALES[scale] + 1) + [False]
         assert len(task.outputs) == SCALES[scale] + 1
         assert task.targets([]).shape[0] == 0
     ordinal = make_task("severity-ordinal", scale)
