@@ -6,8 +6,7 @@ from semiretina.report.section import Bullets, Item, Section, section
 
 def cautions(runs: RunSet) -> Section | None:
     """A list of sentences."""
-    texts = caution_texts(runs)
-    return section("", Bullets([Item(text) for text in texts])) if texts else None
+    return section("", Bullets([Item(text) for text in caution_texts(runs)]))
 
 
 def caution_texts(runs: RunSet) -> list[str]:

@@ -4,16 +4,14 @@ import numpy as np
 
 from semiretina.report.columns import Cell
 from semiretina.report.run_set import RunSet
-from semiretina.report.section import Section, Table, folded, section
+from semiretina.report.section import Section, Table, section
 
 
 def confusions(runs: RunSet) -> Section | None:
     """A matrix for each output and run, of no and yes at the threshold in use, or of its classes."""
     matrices = [matrix for key in runs.outputs for matrix in confusion_matrices(key, runs)]
-    if not matrices:
-        return None
-    told = "Photographs by true class (rows) and answer (columns); shaded by the share of the row"
-    return section("Confusion matrices", folded(told, *matrices, opened=len(matrices) <= 3))
+    words = "Photographs by true class (rows) and answer (columns); shaded by the share of the row"
+    return section("Confusion matrices", section(words, *matrices, opened=len(matrices) <= 3, folded=True))
 
 
 def confusion_matrices(key: str, runs: RunSet) -> list[Table]:

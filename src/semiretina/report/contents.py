@@ -1,7 +1,7 @@
 """All that a report shows, section by section in the order of the page."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from semiretina.report.cautions import cautions
@@ -41,7 +41,7 @@ class Chapter(NamedTuple):
 
 # By the anchor on the page. A section is a function of the runs, and None where they have nothing of it.
 CHAPTERS: Mapping[str, Chapter] = {
-    "findings": Chapter("Findings", "", [findings]),
+    "findings": Chapter("Findings", "Findings", [findings]),
     "results": Chapter(
         "Results on the test photographs",
         "Results",
@@ -67,30 +67,20 @@ CHAPTERS: Mapping[str, Chapter] = {
 }
 
 
-@dataclass(frozen=True)
-class Contents:
-    """A report: the names of what it compares, how many runs in a sentence, and its chapters."""
-
-    title: str
-    summary: str
-    chapters: list[Section]
-
-
-def gather(runs: RunSet) -> Contents:
-    """All that is shown of these runs. Raises BadData for a broken file."""
-    title = ", ".join(dict.fromkeys(run.name for run in runs.runs))
+def gather(runs: RunSet) -> list[Section]:
+    """The chapters of which these runs have something. Raises BadData for a broken file."""
     chapters = [_chapter(name, chapter, runs) for name, chapter in CHAPTERS.items()]
-    return Contents(title, _summary(runs), [chapter for chapter in chapters if chapter.blocks])
+    return [chapter for chapter in chapters if chapter.blocks]
 
 
 def _chapter(name: str, chapter: Chapter, runs: RunSet) -> Section:
     if not chapter.apart:
-        return Section(chapter.title, _blocks(chapter, runs), name)
+        return Section(chapter.title, _blocks(chapter, runs), name, chapter.short)
     lists = []
     for part in runs.test_lists():
         if blocks := _blocks(chapter, part):
             lists.append(Section(part.title, blocks, part.runs[0].test_list[:12], kind="list"))
-    return Section(chapter.title, lists, name)
+    return Section(chapter.title, lists, name, chapter.short)
 
 
 def _blocks(chapter: Chapter, runs: RunSet) -> list[Block]:
@@ -102,7 +92,8 @@ def _blocks(chapter: Chapter, runs: RunSet) -> list[Block]:
     return blocks
 
 
-def _summary(runs: RunSet) -> str:
+def summary_of(runs: RunSet) -> str:
+    """How many runs were tested on what, in a sentence."""
     count, lists = len(runs.runs), len(runs.test_lists())
     if lists > 1:
         return f"{count} runs, tested on {lists} different lists of photographs."

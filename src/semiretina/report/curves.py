@@ -43,7 +43,7 @@ def curves(runs: RunSet) -> Section | None:
         banded = banded or bool(drawn)
     title = "ROC curves, precision and recall, calibration"
     notes = [BANDS, CALIBRATION] if banded else [CALIBRATION]
-    return section(title, Pictures(title, pictures, runs.styles, notes)) if pictures else None
+    return section(title, Pictures(title, pictures, runs.styles, notes))
 
 
 def _curve_pictures(key: str, rows: Sequence[Row], runs: RunSet) -> list[Picture]:

@@ -39,7 +39,7 @@ def sources(runs: RunSet) -> Section | None:
             rows.append([name, source.title, source.licence, passed_on, source.citation])
     columns = ["data set", "what it is", "licence", "may be passed on", "cite"]
     known = table("What is known of the data sets, by their names.", columns, rows)
-    return section("Sources", known) if rows else None
+    return section("Sources", known)
 
 
 def counts_table(split: Split, run: str) -> Table:

@@ -31,13 +31,11 @@ class Line:
 
 def validation_curves(runs: RunSet) -> Section | None:
     """Validation scores over epochs, a picture a measure; a run's stages are never drawn on one axis."""
-    if not (pictures := curves_by_epoch(runs, "val", MEASURES)):
-        return None
     note = (
         "Scores on the validation photographs. Each stage of a run has its own axis of epochs. A dot marks the "
         "selected epoch; of several seeds the line is the mean and the band reaches from the lowest to the highest."
     )
-    return section("", Pictures("Validation curves", pictures, runs.styles, [note]))
+    return section("", Pictures("Validation curves", curves_by_epoch(runs, "val", MEASURES), runs.styles, [note]))
 
 
 def curves_by_epoch(runs: RunSet, role: str, measures: Sequence[str]) -> list[Picture]:

@@ -18,4 +18,4 @@ def eyes_and_patients(runs: RunSet) -> Section | None:
                 shown = [column.show(score(scores, name)) for name, column in columns.items()]
                 rows.append([run.label, key, level, count, *shown])
     titles = ["run", "task", "level", "number", *(column.title for column in columns.values())]
-    return section("Eyes and patients", table(NOTE, titles, rows)) if rows else None
+    return section("Eyes and patients", table(NOTE, titles, rows))

@@ -8,7 +8,7 @@ from semiretina.report.columns import percent, ratio, title_of
 from semiretina.report.method_comparisons import Comparisons, compare, single_runs
 from semiretina.report.results import NO_TEST, Row
 from semiretina.report.run_set import RunSet
-from semiretina.report.section import NOTICE, Bullets, Facts, Item, Section, Text, folded, section
+from semiretina.report.section import NOTICE, Bullets, Facts, Item, Section, Text, section
 from semiretina.wording import counted
 
 ONE_TRAINING = (
@@ -24,11 +24,10 @@ SHARED = (
 def findings(runs: RunSet) -> Section | None:
     """The sentences, the most important first; how they were judged; what was not compared; the facts."""
     compared = compare(runs)
-    items = _sentences(runs, compared)
+    items, refused = _sentences(runs, compared), _refused(runs, compared)
     notes = [*compared.notes, ONE_TRAINING] if items and not compared.comparisons else compared.notes
-    refused = _refused(runs, compared)
-    cautions = len(caution_texts(runs))
-    lists = len(runs.test_lists())
+    cautions, lists = len(caution_texts(runs)), len(runs.test_lists())
+    beware = f"Read these numbers with the {counted(cautions, 'caution').removeprefix('1 ')} below."
     apart = (
         f"These runs were tested on {lists} different lists of photographs. A difference between the lists can be "
         "larger than any between methods, so each list has its own tables and pictures below. To compare, train with "
@@ -36,18 +35,14 @@ def findings(runs: RunSet) -> Section | None:
     )
     return section(
         "",
-        Bullets(items, kind="sentences") if items else Text(NO_TEST, kind=""),
-        Text(runs.hide(" ".join(notes))) if notes else None,
-        folded(f"Not compared: {len(refused)}", Bullets([Item(reason) for reason in refused])) if refused else None,
-        Text(f"Read these numbers with the {_these(cautions)} below.", link="cautions") if cautions else None,
+        Bullets(items, kind="sentences") or Text(NO_TEST, kind=""),
+        Text(runs.hide(" ".join(notes))),
+        section(f"Not compared: {len(refused)}", Bullets(refused), folded=True),
+        Text(beware if cautions else "", link="cautions"),
         Facts(_facts(runs)),
         Text(f"{NOTICE} {SHARED}" if runs.shared else NOTICE, kind="notice"),
-        Text(apart, kind="warning", lead="Not one comparison.") if lists > 1 else None,
+        Text(apart if lists > 1 else "", kind="warning", lead="Not one comparison."),
     )
-
-
-def _these(count: int) -> str:
-    return "caution" if count == 1 else counted(count, "caution")
 
 
 def _sentences(runs: RunSet, compared: Comparisons) -> list[Item]:
@@ -63,12 +58,13 @@ def _sentences(runs: RunSet, compared: Comparisons) -> list[Item]:
     return items
 
 
-def _refused(runs: RunSet, compared: Comparisons) -> list[str]:
-    reasons = []
+def _refused(runs: RunSet, compared: Comparisons) -> list[Item]:
+    items = []
     for one in compared.refused:
         example = f", such as {one.example}" if one.example and not runs.shared else ""
-        reasons.append(runs.hide(f"{' against '.join(filter(None, (one.ours, one.theirs)))}: {one.reason}{example}"))
-    return reasons
+        names = " against ".join(filter(None, (one.ours, one.theirs)))
+        items.append(Item(runs.hide(f"{names}: {one.reason}{example}")))
+    return items
 
 
 def _alone(row: Row) -> str:

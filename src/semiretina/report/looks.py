@@ -13,8 +13,9 @@ from semiretina.wording import counted
 def looks(runs: RunSet) -> Section | None:
     """The looks at the runs' test list, manifest by manifest; nothing where there is no ledger."""
     manifests = dict.fromkeys(Path(run.config["data"]["manifest"]) for run in runs.runs)
-    items = [item for manifest in manifests for item in _items(looks_at(manifest, runs.runs[0].test_list), runs.shared)]
-    return section("Looks at the test set", Bullets(items)) if items else None
+    test_list = runs.runs[0].test_list
+    items = [item for manifest in manifests for item in _items(looks_at(manifest, test_list), runs.shared)]
+    return section("Looks at the test set", Bullets(items))
 
 
 def _items(seen: Looks, shared: bool) -> list[Item]:

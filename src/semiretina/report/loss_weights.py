@@ -9,7 +9,7 @@ import numpy as np
 from semiretina.report.pictures import INK, Picture, Style, dashes, stacked_axes, styles, svg_picture
 from semiretina.report.run_set import RunSet
 from semiretina.report.runs import Run
-from semiretina.report.section import Pictures, Section, folded
+from semiretina.report.section import Pictures, Section, section
 from semiretina.scoring.intervals import Floats
 
 if TYPE_CHECKING:
@@ -36,10 +36,9 @@ class Trace:
 
 def loss_weights(runs: RunSet) -> Section | None:
     """The pictures of every run, folded away."""
-    if not (pictures := loss_weight_pictures(runs.runs)):
-        return None
-    title = "Weights of the losses"
-    return folded(title, Pictures(f"{title} and norms of their gradients", pictures, notes=[NOTE]))
+    title, pictures = "Weights of the losses", loss_weight_pictures(runs.runs)
+    drawn = Pictures(f"{title} and norms of their gradients", pictures, notes=[NOTE])
+    return section(title, drawn, folded=True)
 
 
 def loss_weight_pictures(runs: Sequence[Run]) -> list[Picture]:

@@ -8,7 +8,7 @@ import numpy as np
 from semiretina.report.pictures import Picture, one_axes, svg_picture
 from semiretina.report.run_set import RunSet
 from semiretina.report.runs import Run
-from semiretina.report.section import Pictures, Section, folded
+from semiretina.report.section import Pictures, Section, section
 
 NOTE = (
     "As the paper's figure 3: every minibatch holds labelled photographs only or unlabelled ones only. White: "
@@ -18,8 +18,8 @@ NOTE = (
 
 def minibatch_schedule(runs: RunSet) -> Section | None:
     """The schedule of every stage that alternates, folded away."""
-    pictures = schedule_pictures(runs.runs)
-    return folded("Minibatch schedule", Pictures("Minibatch schedules", pictures, notes=[NOTE])) if pictures else None
+    pictures = Pictures("Minibatch schedules", schedule_pictures(runs.runs), notes=[NOTE])
+    return section("Minibatch schedule", pictures, folded=True)
 
 
 def schedule_pictures(runs: Sequence[Run]) -> list[Picture]:

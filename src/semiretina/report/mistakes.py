@@ -6,7 +6,7 @@ from typing import Any
 from semiretina.report.pictures import Picture, photograph
 from semiretina.report.run_set import RunSet
 from semiretina.report.runs import Run
-from semiretina.report.section import Pictures, Section, Table, Text, folded, section, table
+from semiretina.report.section import Pictures, Section, Table, Text, section, table
 
 NO_MAP = "No heat map: the encoder's map of this network is smaller than 4 x 4 and would say nothing about where."
 HEAT_MAPS = (
@@ -26,7 +26,7 @@ def mistakes(runs: RunSet) -> Section | None:
     galleries = [_gallery(run, opened=number == 0) for number, run in enumerate(first_named)]
     mapped = any(row["heat_map"] for run in first_named for row in run.mistakes())
     note = Text(f"Test photographs. {HEAT_MAPS}" if mapped else "Test photographs.")
-    return section("", *galleries, note, folded("All of them as a table", _table(wrong)))
+    return section("", *galleries, note, section("All of them as a table", _table(wrong), folded=True))
 
 
 def _gallery(run: Run, opened: bool) -> Section | None:
@@ -34,17 +34,18 @@ def _gallery(run: Run, opened: bool) -> Section | None:
     count = "its surest wrong answer" if len(rows) == 1 else f"its {len(rows)} surest wrong answers"
     no_map = None if all(row["heat_map"] for row in rows) else Text(NO_MAP)
     pictures = Pictures(f"Mistakes of {run.label}", [_picture(run, row) for row in rows], kind="mistakes")
-    return folded(f"{run.label}: {count}", no_map, pictures, opened=opened)
+    return section(f"{run.label}: {count}", no_map, pictures, opened=opened, folded=True)
 
 
 def _picture(run: Run, row: Mapping[str, Any]) -> Picture:
     name = str(row["path"]).replace("\\", "/").rsplit("/", 1)[-1]
-    samples, heat = run.folder.samples, None
+    samples, beside = run.folder.samples, []
     if row["heat_map"]:
-        heat = Picture(photograph(samples / row["heat_map"]), f"Heat map of {name} for the answer of {run.label}")
+        words = f"Heat map of {name} for the answer of {run.label}"
+        beside.append(Picture(photograph(samples / row["heat_map"]), words))
     answer = f"{_asked(row)}: {row['answer']} ({100 * row['probability']:.1f} %), labelled {row['label']}"
     shown = photograph(samples / row["photograph"])
-    return Picture(shown, f"Photograph {name}", caption=name, title=answer, beside=heat)
+    return Picture(shown, f"Photograph {name}", caption=name, title=answer, beside=beside)
 
 
 def _table(runs: Sequence[Run], more: str = "") -> Table:

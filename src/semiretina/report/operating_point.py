@@ -31,4 +31,4 @@ def operating_point(runs: RunSet) -> Section | None:
             )
     columns = ["run", "task", "aimed at", "temperature", "threshold", "fixed on", "n", "positives"]
     columns += [f"{name} {where} %" for where in ("there", "on test") for name in ("sensitivity", "specificity")]
-    return section("Operating point", table(NOTE, columns, rows)) if rows else None
+    return section("Operating point", table(NOTE, columns, rows))

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from semiretina import __version__
 from semiretina.files import write_text
+from semiretina.report.json_text import section_json
 from semiretina.report.markdown import plain, section_markdown
 from semiretina.report.runs import check_complete, read_runs
-from semiretina.report.section import NOTICE
-from semiretina.report.template import render
+from semiretina.report.section import NOTICE, Section
+from semiretina.report.template import page_html
 from semiretina.run_folder import finite
 
 if TYPE_CHECKING:
-    from semiretina.report.contents import Contents
     from semiretina.report.run_set import RunSet
     from semiretina.report.share import Hide
 
@@ -31,7 +31,7 @@ def write_report(runs: Sequence[Path], out: Path, share: bool | None = None) -> 
     Raises MissingInput that names the files which unfinished runs lack, BadData for a broken one, CannotWrite.
     """
     # What follows brings scipy along, which takes long to import; tables of results need none of it.
-    from semiretina.report.contents import gather  # noqa: PLC0415
+    from semiretina.report.contents import gather, summary_of  # noqa: PLC0415
     from semiretina.report.run_set import RunSet  # noqa: PLC0415
     from semiretina.report.share import decide, hiding, public  # noqa: PLC0415
 
@@ -41,41 +41,32 @@ def write_report(runs: Sequence[Path], out: Path, share: bool | None = None) -> 
     if decide("report", read, share):
         named = public(read)
         shown = RunSet(named, shared=True, hide=hiding(read, named))
-    contents = gather(shown)
-    write_text(out / "report.md", to_markdown(contents))
-    write_text(out / "report.json", to_json(shown, contents))
+    chapters, summary = gather(shown), summary_of(shown)
+    title = ", ".join(dict.fromkeys(run.name for run in shown.runs))
+    write_text(out / "report.md", _markdown(title, summary, chapters))
+    write_text(out / "report.json", _json(title, summary, chapters, shown))
     file = out / "report.html"
-    write_text(file, to_html(contents))
+    made_from = "run folders alone; report.md and report.json beside it hold the same numbers"
+    write_text(file, page_html("report", title, summary, chapters, made_from))
     return file
 
 
-def to_html(contents: "Contents") -> str:
-    """The page."""
-    from semiretina.report.contents import CHAPTERS  # noqa: PLC0415
-
-    short = {name: chapter.short for name, chapter in CHAPTERS.items()}
-    return render("report.html", {"contents": contents, "short": short, "version": __version__})
-
-
-def to_markdown(contents: "Contents") -> str:
-    """The sentences, every table and the cautions."""
-    chapters = [text for chapter in contents.chapters if (text := section_markdown(chapter))]
+def _markdown(title: str, summary: str, chapters: Sequence[Section]) -> str:
+    texts = [text for chapter in chapters if (text := section_markdown(chapter))]
     made = f"Made by semiretina {__version__} from run folders alone.\n"
-    return "\n".join([f"# {plain(contents.title)}\n\n{plain(contents.summary)}\n", *chapters, made])
+    return "\n".join([f"# {plain(title)}\n\n{plain(summary)}\n", *texts, made])
 
 
-def to_json(runs: "RunSet", contents: "Contents") -> str:
-    """All that the page shows, but for photographs, and the result of every run: an object of schema `SCHEMA`."""
-    from semiretina.report.json_text import section_json  # noqa: PLC0415
-
+def _json(title: str, summary: str, chapters: Sequence[Section], runs: "RunSet") -> str:
+    """What the page shows, but for photographs, and the result of every run: an object of schema `SCHEMA`."""
     report = {
         "schema": SCHEMA,
         "semiretina": __version__,
         "shared": runs.shared,
         "notice": NOTICE,
-        "title": contents.title,
-        "summary": contents.summary,
-        "sections": [section_json(chapter) for chapter in contents.chapters],
+        "title": title,
+        "summary": summary,
+        "sections": [section_json(chapter) for chapter in chapters],
         "runs": [
             {
                 "label": run.label,

@@ -19,9 +19,6 @@ def paper_protocol(runs: RunSet) -> Section | None:
             once = percent(score(run.result["test"].get(task, {}), "accuracy"))
             highest, last, mean = (percent(score(stated, name)) for name in ("max", "last", "mean_last_ten"))
             rows.append([run.label, task, once, highest, str(stated["epoch"]), last, mean])
-    if not rows:
-        return None
     columns = ["run", "task", "looked at once", "max over epochs", "at epoch", "last epoch", "mean of last ten"]
-    pictures = curves_by_epoch(runs, "test", ("accuracy",))
-    drawn = Pictures("Test accuracy by epoch", pictures, runs.styles) if pictures else None
-    return section("Under the paper's protocol", table(NOTE, columns, rows), drawn)
+    drawn = Pictures("Test accuracy by epoch", curves_by_epoch(runs, "test", ("accuracy",)), runs.styles)
+    return section("Under the paper's protocol", table(NOTE, columns, rows), drawn if rows else None)

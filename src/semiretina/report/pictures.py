@@ -35,7 +35,7 @@ class Style(NamedTuple):
 class Picture:
     """A picture in a page: its data URI, what it shows in words, and its caption, which `title` opens in bold.
 
-    `data` are the numbers that it draws, for JSON; `beside` is a second picture under the same caption.
+    `data` are the numbers that it draws, for JSON; `beside` are further pictures under the same caption.
     """
 
     src: str
@@ -43,7 +43,7 @@ class Picture:
     caption: str = ""
     title: str = ""
     data: Mapping[str, Any] | None = None
-    beside: "Picture | None" = None
+    beside: "Sequence[Picture]" = ()
 
 
 def styles(names: Sequence[str]) -> dict[str, Style]:

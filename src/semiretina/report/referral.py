@@ -2,7 +2,7 @@
 
 from semiretina.report.columns import Cell, percent, ratio, score
 from semiretina.report.run_set import RunSet
-from semiretina.report.section import Section, Table, folded, section, table
+from semiretina.report.section import Section, Table, section, table
 
 ABSTENTION = (
     "The photographs that the run is least certain of are referred to a person first; accuracy is of the others."
@@ -14,22 +14,22 @@ def referral(runs: RunSet) -> Section | None:
     """Both tables, folded away."""
     return section(
         "Leaving photographs to a person",
-        folded("Accuracy over the share referred", _abstention(runs)),
-        folded("Sets of answers", _conformal(runs)),
+        section("Accuracy over the share referred", _abstention(runs), folded=True),
+        section("Sets of answers", _conformal(runs), folded=True),
     )
 
 
-def _abstention(runs: RunSet) -> Table | None:
+def _abstention(runs: RunSet) -> Table:
     rows: list[list[Cell | str]] = [
         [run.label, key, percent(score(step, "referred")), str(step["n"]), percent(score(step, "accuracy"))]
         for key in runs.outputs
         for run in runs.runs
         for step in run.result["test"].get(key, {}).get("abstention") or ()
     ]
-    return table(ABSTENTION, ["run", "task", "referred %", "answered", "accuracy %"], rows) if rows else None
+    return table(ABSTENTION, ["run", "task", "referred %", "answered", "accuracy %"], rows)
 
 
-def _conformal(runs: RunSet) -> Table | None:
+def _conformal(runs: RunSet) -> Table:
     rows: list[list[Cell | str]] = []
     for key in runs.outputs:
         for run in runs.runs:
@@ -38,4 +38,4 @@ def _conformal(runs: RunSet) -> Table | None:
                 wanted, size = percent(score(sets, "nominal")), ratio(score(sets, "size"))
                 rows.append([run.label, key, wanted, str(sets.get("n", "")), covered, size, single, empty])
     columns = ["run", "task", "wanted coverage %", "n", "coverage %", "answers in a set", "one answer %", "no answer %"]
-    return table(CONFORMAL, columns, rows) if rows else None
+    return table(CONFORMAL, columns, rows)

@@ -10,7 +10,7 @@ from semiretina.report.interval_pictures import interval_picture
 from semiretina.report.markdown import plain, table_markdown
 from semiretina.report.pictures import Picture, Style
 from semiretina.report.runs import Run, read_runs
-from semiretina.report.section import Pictures, Section, Table, Text, folded, section, table
+from semiretina.report.section import Pictures, Section, Table, Text, section, table
 
 if TYPE_CHECKING:
     from semiretina.report.run_set import RunSet
@@ -172,7 +172,7 @@ def results(runs: "RunSet") -> Section | None:
     return section(
         "",
         table_of(runs.rows, runs.styles, note),
-        folded("More scores", _more(runs.rows)),
+        section("More scores", _more(runs.rows), folded=True),
         Pictures("Scores", pictures, runs.styles, [said]),
     )
 

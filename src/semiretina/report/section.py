@@ -20,6 +20,9 @@ class Text:
     lead: str = ""
     link: str = ""
 
+    def __bool__(self) -> bool:
+        return bool(self.words)
+
 
 @dataclass(frozen=True)
 class Item:
@@ -42,6 +45,9 @@ class Bullets:
     block: ClassVar[str] = "bullets"
     items: Sequence[Item]
     kind: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.items)
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,9 @@ class Pictures:
     notes: Sequence[str] = ()
     kind: str = "pictures"
 
+    def __bool__(self) -> bool:
+        return bool(self.pictures)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -88,6 +97,9 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     grouped_by: str | None = None
     kind: str = "table"
+
+    def __bool__(self) -> bool:
+        return bool(self.rows)
 
     @property
     def words(self) -> list[bool]:
@@ -121,16 +133,17 @@ def table(note: str, columns: Sequence[str], rows: Sequence[Sequence[Cell | str]
 
 @dataclass(frozen=True)
 class Section:
-    """Blocks under a title, or without one. `name` is its anchor on the page and its name in JSON.
+    """Blocks under a title, or without one. `name` is its anchor and its name in JSON, `short` its title in a contents.
 
-    A `folded` one is opened by a click, unless it is `opened`. The kind "list" marks what must not be compared with the
-    sections beside it.
+    A `folded` one is opened by a click, unless it is `opened`. Of the kind "list" it must not be compared with the
+    sections beside it; "error", "warning" and "note" stand before its title.
     """
 
     block: ClassVar[str] = "section"
     title: str
     blocks: "Sequence[Block]"
     name: str = ""
+    short: str = ""
     folded: bool = False
     opened: bool = False
     kind: str = ""
@@ -139,13 +152,9 @@ class Section:
 Block = Text | Bullets | Facts | Code | Pictures | Table | Section
 
 
-def section(title: str, *blocks: "Block | None") -> Section | None:
-    """A section of the blocks that are there; None where none is."""
-    there = [block for block in blocks if block is not None]
-    return Section(title, there) if there else None
-
-
-def folded(title: str, *blocks: "Block | None", opened: bool = False) -> Section | None:
-    """The same, to be opened by a click."""
-    there = [block for block in blocks if block is not None]
-    return Section(title, there, folded=True, opened=opened) if there else None
+def section(
+    title: str, *blocks: Block | None, name: str = "", folded: bool = False, opened: bool = False
+) -> Section | None:
+    """A section of the blocks that hold something; None where none does."""
+    there = [block for block in blocks if block]
+    return Section(title, there, name, folded=folded, opened=opened) if there else None

@@ -10,7 +10,7 @@ from semiretina.report.interval_pictures import forest_picture
 from semiretina.report.pictures import Picture
 from semiretina.report.run_set import RunSet
 from semiretina.report.runs import Run
-from semiretina.report.section import Pictures, Section, folded, section, table
+from semiretina.report.section import Pictures, Section, section, table
 
 KINDS = ("site", "camera", "grade")  # by what the test photographs are told apart
 
@@ -41,16 +41,14 @@ def subgroups(runs: RunSet) -> Section | None:
         for one in alike
         for run, scores in one.scores
     ]
-    if not rows:
-        return None
     numbers = table(
         "Subgroups are small: intervals that overlap show no difference between them.",
         ["subgroup", "run", "n", "positives", *(column.title for column in columns.values())],
         rows,
     )
     title = "By site, camera and grade"
-    drawn = Pictures("Scores of parts of the test photographs", pictures, runs.styles) if pictures else None
-    return section(title, drawn, folded(f"{title}, in numbers", numbers))
+    drawn = Pictures("Scores of subgroups of the test photographs", pictures, runs.styles)
+    return section(title, drawn, section(f"{title}, in numbers", numbers, folded=True))
 
 
 def _subgroups(key: str, kind: str, runs: RunSet) -> list[Subgroup]:
