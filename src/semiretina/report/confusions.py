@@ -26,5 +26,5 @@ def confusion_matrices(key: str, runs: RunSet) -> list[Table]:
             for name, row in zip(classes, counts, strict=True)
         ]
         title = f"Confusion matrix of {run.label}, {key}"
-        matrices.append(Table(title, "", ["", *classes], rows, kind="confusion"))
+        matrices.append(Table(title, f"{run.label}, {key}", ["", *classes], rows, kind="confusion"))
     return matrices
