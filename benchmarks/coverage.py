@@ -3,6 +3,7 @@
     python benchmarks/coverage.py                  # every cell of the tables in docs/results/coverage.md
     python benchmarks/coverage.py --only 50 200 --replications 200
     python benchmarks/coverage.py --few            # those of its table of few positives and few patients
+    python benchmarks/coverage.py --calibration    # the calibration error of graders that are well calibrated, or not
 
 A patient's eyes agree: their severities correlate by 0.7, the grader's errors on them by 0.4. **Yes or no**: an eye is
 diseased when its severity is among the highest of a share (the prevalence); its score is normal around 0 or, if
@@ -30,6 +31,7 @@ from sklearn.metrics import roc_auc_score
 
 from semiretina.scoring import binary_scores, class_scores, scores
 from semiretina.scoring.bootstrap import resamples
+from semiretina.scoring.caution import within_chance
 
 Floats = npt.NDArray[np.float64]
 Coverage = dict[str, tuple[float, float]]  # of each score: % that hold the truth, % undefined
@@ -44,6 +46,10 @@ FEW_OF_TWO += [(50, 0.8, 0.1), (50, 0.92, 0.1), (100, 0.8, 0.05), (100, 0.92, 0.
 FEW_OF_FIVE = [(24, 0.7), (24, 0.9)]
 SEVERITIES, ERRORS = 0.7, 0.4  # how two eyes of a patient correlate
 OVERCONFIDENCE = 1.5  # of the logits, so that the calibration error is not 0
+# Photographs, then AUROC, prevalence and overconfidence: 1 is well calibrated, 1.1 as after a temperature was fitted.
+CALIBRATED = [(n, 0.9, 0.3, 1.0) for n in (50, 100, 200, 500, 1000, 3000)]
+CALIBRATED += [(n, 0.8, 0.5, 1.0) for n in (200, 1000)] + [(n, 0.97, 0.2, 1.0) for n in (200, 1000)]
+CALIBRATED += [(n, 0.9, 0.3, factor) for factor in (1.1, 1.5, 2.0) for n in (200, 1000, 3000)]
 BINS = 15
 CUTS = norm.ppf([0.5, 0.7, 0.85, 0.95])
 STATED = 0.1  # prevalence at which PPV and NPV are asked for
@@ -62,15 +68,16 @@ def pairs(draw: np.random.Generator, patients: int, correlation: float) -> Float
 class Binary:
     """One yes-or-no grader: its true scores, and samples of its answers."""
 
-    def __init__(self, area: float, prevalence: float) -> None:
+    def __init__(self, area: float, prevalence: float, overconfidence: float = OVERCONFIDENCE) -> None:
         self.seed = (1, round(1000 * area), round(1000 * prevalence))
+        self.overconfidence = overconfidence
         self.distance, self.prevalence = np.sqrt(2) * norm.ppf(area), prevalence
         # A little above the middle of the two means, so that sensitivity is below specificity.
         self.threshold = float(self.probability(np.array(self.distance / 2 + 0.25)))
 
     def probability(self, score: Floats) -> Floats:
         exact = self.distance * score - self.distance**2 / 2 + logit(self.prevalence)
-        return expit(OVERCONFIDENCE * exact)
+        return expit(self.overconfidence * exact)
 
     def truth(self) -> dict[str, float]:
         ill, well = self.prevalence, 1 - self.prevalence
@@ -140,6 +147,17 @@ class Grades:
         return class_scores(np.searchsorted(CUTS, severity), self.probabilities(seen), patients(n))
 
 
+def calibration(grader: Binary, n: int, replications: int) -> tuple[float, float, float, float, float]:
+    """The true error, means of that reported and of that by chance, % of intervals that hold, % that are warned of."""
+    truth, draw = grader.truth()["ece"], np.random.default_rng([n, *grader.seed])
+    samples = [grader.sample(draw, n) for _ in range(replications)]
+    reported, chance = ([found[name] for found in samples] for name in ("ece", "ece_by_chance"))
+    held = [each.low <= truth <= each.high for each in reported]
+    warned = [within_chance(found) for found in samples]
+    means = (float(np.mean([each.value for each in estimates])) for estimates in (reported, chance))
+    return (truth, *means, 100 * float(np.mean(held)), 100 * float(np.mean(warned)))
+
+
 def integral(values: Floats) -> float:
     return float(values.sum() * (GRID[1] - GRID[0]))
 
@@ -182,10 +200,20 @@ def main() -> None:
     parser.add_argument("--only", type=int, nargs="+", default=SIZES, help="numbers of photographs")
     parser.add_argument("--few", action="store_true", help="few positives and few patients instead")
     parser.add_argument("--replications", type=int, default=1000)
+    parser.add_argument("--calibration", action="store_true", help="the calibration error by overconfidence instead")
     arguments = parser.parse_args()
     # The draws are the same at each call, and here the patients too: they are drawn once.
     scores.resamples = lambda groups, *key, **options: blocks(len(groups), *key, **options)
     started = time.perf_counter()
+    if arguments.calibration:
+        print("\n| n | AUROC | prevalence | overconfidence | true | reported | by chance | held | warned |")
+        print("|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+        for n, *own in CALIBRATED:
+            true, reported, chance, held, warned = calibration(Binary(*own), n, arguments.replications)
+            errors = f"{true:.3f} | {reported:.3f} | {chance:.3f}"
+            print(f"| {' | '.join(map(str, (n, *own)))} | {errors} | {held:.1f} | {warned:.1f} |", flush=True)
+        print(f"\n{arguments.replications} replications a cell. {time.perf_counter() - started:.0f} s.")
+        return
     for make, names, title, settings, few in TABLES:
         print(f"\n| {' | '.join([*title, *names])} |\n|{'--:|' * len(title + names)}")
         for n, *own in few if arguments.few else [(n, *own) for n in arguments.only for own in settings]:

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from semiretina.data.sources import synthetic
+from semiretina.data.simulator.anatomy import Difficulty
+from semiretina.data.simulator.drawings import Drawing, drawings
+from semiretina.data.sources.synthetic import records
 
 
 def best(work: Callable[[], object]) -> float:
@@ -24,9 +26,9 @@ def best(work: Callable[[], object]) -> float:
     return min(seconds)
 
 
-def write(count: int, size: int, difficulty: synthetic.Difficulty) -> None:
+def write(count: int, size: int, difficulty: Difficulty) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        synthetic.records(Path(folder), photographs=count, unlabeled=0, size=size, difficulty=difficulty)
+        records(Path(folder), photographs=count, unlabeled=0, size=size, difficulty=difficulty)
 
 
 def main() -> None:
@@ -34,12 +36,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--count", type=int, default=240)
     options = parser.parse_args()
-    difficulties: tuple[synthetic.Difficulty, ...] = ("easy", "real")
+    difficulties: tuple[Difficulty, ...] = ("easy", "real")
     for difficulty in difficulties:
-        todo = synthetic.drawings(options.count, options.size, difficulty)
+        todo = drawings(options.count, options.size, difficulty)
         one = best(lambda todo=todo: [drawing.draw() for drawing in todo])
         with ThreadPoolExecutor(2) as pool:
-            two = best(lambda todo=todo, pool=pool: list(pool.map(synthetic.Drawing.draw, todo)))
+            two = best(lambda todo=todo, pool=pool: list(pool.map(Drawing.draw, todo)))
         files = best(lambda difficulty=difficulty: write(options.count, options.size, difficulty))
         rates = [f"{options.count / seconds:.0f}" for seconds in (one, two, files)]
         print(

@@ -25,9 +25,10 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from scipy import ndimage
 
 from semiretina import draws
-from semiretina.data.duplicates import Pair, find_duplicates
 from semiretina.data.image import read_photograph
-from semiretina.data.sources import synthetic
+from semiretina.data.same_pictures import Pair
+from semiretina.data.same_pictures.duplicates import find_duplicates
+from semiretina.data.simulator.drawings import drawings
 from semiretina.grouping import first_joined
 
 Pixels = npt.NDArray[np.uint8]
@@ -123,7 +124,7 @@ def sheet(pairs: Sequence[Pair], names: Sequence[str], images: Sequence[Image.Im
 
 def cost(count: int, size: int) -> None:
     """Prints the time and memory of a search among `count` pictures, a tenth of them copies."""
-    some = synthetic.drawings(64, size, "real")
+    some = drawings(64, size, "real")
     models = np.stack([read(Image.fromarray(drawing.draw()[0]), size) for drawing in some])
     pictures = np.empty((count, size, size, 3), np.uint8)
     number = count - count // 10
@@ -167,7 +168,7 @@ def main() -> None:
         cost(options.photographs, options.size)
         return
     for difficulty in ("easy", "real") if options.drawn else ():
-        some = synthetic.drawings(options.drawn, 2 * options.size, difficulty)
+        some = drawings(options.drawn, 2 * options.size, difficulty)
         images = [Image.fromarray(drawing.draw()[0]) for drawing in some]
         names = [f"{drawing.name}-{drawing.eye}" for drawing in some]
         recall(f"drawn, {difficulty}", names, images, min(options.changed, len(images)), options.size)

@@ -8,7 +8,7 @@ Half of the studies are nulls, in which both methods are equally good; the other
 in `planted.py`. 3 to 10 seeds a method, or as many as `--seeds`. `--others` puts the same studies to four simpler
 ways of judging; `--hard` draws nulls of three seeds (or `--seeds`) that vary more than patients do.
 
-A study goes the way of a report's: `paired_difference`, `judge`, `sentence`.
+A study goes the way of a report's: `paired_difference`, `Judgement`.
 
 Prints Markdown: the counts, by seeds and photographs, and the tables of docs/results/judge.md.
 """
@@ -39,7 +39,7 @@ from semiretina.draws import generator
 from semiretina.scoring.bootstrap import resamples
 from semiretina.scoring.comparisons import SCORES, Difference, paired_difference
 from semiretina.scoring.intervals import wilson
-from semiretina.scoring.verdict import judge, sentence
+from semiretina.scoring.verdict import Judgement
 
 SEEDS = (2, 3, 5)
 Row = dict[str, object]
@@ -120,8 +120,10 @@ def put_to_the_judge(
     for refused, design, study in studies(name, count, effect, hard, seeds):
         ours, theirs = (answered(task, design, seen) for seen in (study.ours, study.theirs))
         found = paired_difference(task.score, study.labels, ours, theirs, study.groups, count=draws)
-        verdict, truth = judge(found), true_difference(task, design)
-        assert sentence("ours", "theirs", found).endswith(f" patients): {verdict}."), "the sentence says the verdict"
+        judgement, truth = Judgement(found), true_difference(task, design)
+        verdict = judgement.verdict
+        said = {"not shown": "a difference is not shown", "worse, shown": "shown"}.get(verdict, verdict)
+        assert judgement.sentence("ours", "theirs").endswith(f" patients): {said}."), "the sentence says the verdict"
         row: Row = {
             "refused": refused,
             "seeds": design.seeds,

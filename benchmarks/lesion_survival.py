@@ -24,7 +24,7 @@ from semiretina.data.pixel_cache import PixelCache
 from semiretina.data.pixels import Pixels
 from semiretina.data.sources.synthetic import records
 from semiretina.data.split import read_split
-from semiretina.judging.grader import load_grader
+from semiretina.judging.grader import load
 from semiretina.judging.inference import reconstruct_rows
 from semiretina.judging.lesion_survival import has_masks, survival
 from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES
@@ -68,7 +68,7 @@ def train_all(out: Path, losses: Sequence[str], epochs: int) -> list[Path]:
 def measure(run: Path, roles: Sequence[str]) -> dict[str, Any]:
     """`survival.json`'s content for a finished run, with the mean squared error over the same photographs."""
     folder = RunFolder(run)
-    config, split, grader = folder.read_config(), read_split(folder.split), load_grader(run)
+    config, split, grader = folder.read_config(), read_split(folder.split), load(run)
     last = config.stages[-1].method["name"]
     if last not in ("reconstruction", "combined"):
         raise SystemExit(f"{run}: ends with '{last}', whose encoder no decoder fits; give a run of combined")

@@ -3,7 +3,7 @@
     python benchmarks/lesions.py --root ../shared/data/idrid
     python benchmarks/lesions.py --synthetic 30
 
-The first prints the numbers that `semiretina.data.sources.lesions.IDRID` holds, the second the same of drawn
+The first prints the numbers that `semiretina.data.simulator.lesions.IDRID` holds, the second the same of drawn
 photographs. IDRiD: Porwal et al., Data 2018, 3(3):25; part "A. Segmentation", training set, 54 photographs (CC BY 4.0).
 
 A lesion is one 8-connected component of a mask. Its size is the diameter of the disc of the same area, over the
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-from semiretina.data.sources import synthetic
+from semiretina.data.simulator.drawings import Drawing
 
 FOLDERS = {"MA": "1. Microaneurysms", "HE": "2. Haemorrhages", "EX": "3. Hard Exudates", "SE": "4. Soft Exudates"}
 ANY = np.ones((3, 3), bool)  # 8-connectivity
@@ -85,7 +85,7 @@ def idrid(root: Path) -> Iterator[Sample]:
 def drawn(count: int) -> Iterator[Sample]:
     """Photographs of `real`, as large as IDRiD's reduced ones, in turn of grades 2, 3 and 4."""
     for number in range(count):
-        yield 2 + number % 3, *synthetic.Drawing(0, number, "left", 2 + number % 3, "birch", 712, "real").draw()
+        yield 2 + number % 3, *Drawing(0, number, "left", 2 + number % 3, "birch", 712, "real").draw()
 
 
 def report(samples: Iterator[Sample], shrink: float) -> None:

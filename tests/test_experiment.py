@@ -16,9 +16,10 @@ from semiretina.batch import Batch, Progress
 from semiretina.config import load_config
 from semiretina.data.split import read_split
 from semiretina.errors import BadConfig, BadData, NonFiniteLoss, Refused
-from semiretina.judging.evaluate import rescore
+from semiretina.judging.evaluate import evaluate
 from semiretina.methods import METHODS
 from semiretina.methods.method import Method, side
+from semiretina.result import paper_protocol
 from semiretina.tasks import make_tasks
 from semiretina.training.ranks import Place
 
@@ -162,7 +163,7 @@ def test_the_best_epoch_on_validation_is_handed_over(shown, selected, make_confi
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["selected_epoch"] == selected
     assert result["labeled_updates"] == selected * len(epochs(tmp_path)[0]["losses"])
-    handed = semiretina.load_grader(tmp_path).network.state_dict()
+    handed = semiretina.load(tmp_path).network.state_dict()
     assert all(torch.equal(handed[name], kept[name]) for name in kept)
 
 
@@ -209,8 +210,8 @@ def test_refit_trains_anew_on_train_and_val_for_the_selected_epochs(make_config,
     # They were trained on: no score of them is handed out as one, and evaluating them says so.
     assert result["val"] == {}
     assert not (tmp_path / "predictions-val.csv").exists()
-    assert rescore(tmp_path, "val")["seen"] == len(split.rows("val"))
-    assert rescore(tmp_path, "test")["seen"] == 0
+    assert evaluate(tmp_path, "val")["seen"] == len(split.rows("val"))
+    assert evaluate(tmp_path, "test")["seen"] == 0
 
 
 def test_the_papers_protocol_tracks_the_test_set_and_selects_nothing_by_it(make_config, make_stage, tmp_path):
@@ -236,7 +237,7 @@ def test_the_papers_protocol_of_an_autoencoder_has_no_accuracy(make_config, make
 
 
 def test_paper_protocol_by_hand():
-    found = experiment.paper_protocol([0.5, 0.75, 0.5, 0.75, 0.6])
+    found = paper_protocol([0.5, 0.75, 0.5, 0.75, 0.6])
     assert found == {"max": 0.75, "epoch": 2, "last": 0.6, "mean_last_ten": pytest.approx(0.62)}
 
 

@@ -10,9 +10,9 @@ import pytest
 from semiretina.audit.audit import manifest_findings
 from semiretina.audit.copies import torn_findings
 from semiretina.audit.finding import KINDS, gather
-from semiretina.csv_text import MOST_BROKEN
 from semiretina.errors import BadData, MissingInput
 from semiretina.records import inspect_manifest, read_manifest
+from semiretina.table_text import MOST_BROKEN
 
 COLUMNS = [
     *("path", "dataset", "site", "camera", "patient", "exam", "eye", "split", "scale", "grade", "dme", "quality"),

@@ -7,6 +7,7 @@ import pytest
 
 from semiretina.config import load_config
 from semiretina.errors import CannotWrite, MissingInput, Refused
+from semiretina.files import write_json
 from semiretina.run_folder import RunFolder
 
 
@@ -89,7 +90,7 @@ def test_rows_and_results_are_valid_json(tmp_path):
     run.append({"kind": "epoch"})
     run.cut_log(size)
     assert json.loads(run.log.read_text()) == {"kind": "epoch", "val": {"auroc": None}, "losses": [1.5, None]}
-    run.write_json(run.result, {"test": {"low": -math.inf}})
+    write_json(run.result, {"test": {"low": -math.inf}})
     assert run.read_result() == {"test": {"low": None}}
 
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from semiretina.csv_text import INVISIBLE, PLACEHOLDERS, shown
+from semiretina.table_text import INVISIBLE, PLACEHOLDERS, shown
 
 # How others say it; only for advice, a manifest is never guessed at.
 WORDS: Mapping[str, tuple[str, ...]] = {

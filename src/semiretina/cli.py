@@ -79,12 +79,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a run's grader on its own test set or on another data set."""
-    from semiretina.judging.evaluate import rescore
+    from semiretina.judging.evaluate import evaluate as score
     from semiretina.report.scores_text import to_text
 
     if manifest and split:
         raise typer.BadParameter("give one of --split and --manifest")
-    result = rescore(run, manifest or (split or OwnSplit.test).value)
+    result = score(run, manifest or (split or OwnSplit.test).value)
     print(json.dumps(result, indent=1) if as_json else to_text(result))
 
 
@@ -95,10 +95,10 @@ def predict(
     out: Annotated[Path, typer.Option(help="The CSV; rows that are complete there are kept.")],
 ) -> None:
     """Grade photographs: a row for each photograph and output, failures included with the reason."""
-    from semiretina.judging.grader import load_grader
+    from semiretina.judging.grader import load
     from semiretina.judging.predict import predict as run_grader
 
-    graded, failed = run_grader(load_grader(run), inputs, out)
+    graded, failed = run_grader(load(run), inputs, out)
     print(f"{graded} graded, {failed} failed: {out}")
 
 
@@ -157,13 +157,16 @@ def sweep(
     """Train every point of a grid and print Table 1; what is finished is not trained again."""
     if sum([workers > 1, bool(shard), bool(cluster)]) > 1:
         raise typer.BadParameter("give one of --workers, --shard and --cluster")
+    from semiretina.studies.grid import grid_points
+    from semiretina.studies.sweep import shard_slice
     from semiretina.studies.sweep import sweep as run
 
-    print(run(config, grid, out, workers=workers, shard=shard, cluster=cluster, overrides=o or ()))
+    shard_slice(shard)  # refused before every photograph is read
+    print(run(grid_points(config, grid, o or ()), out, workers=workers, shard=shard, cluster=cluster))
 
 
 @app.command("list")
-def list_parts() -> None:
+def list_names() -> None:
     """Sources, models, methods and tasks, with their parameters."""
     from semiretina.catalogue import catalogue
 
@@ -218,13 +221,13 @@ def audit(
     from semiretina.audit.audit import write_clusters
     from semiretina.report.audit_page import to_text, write_page
 
-    found = audit_manifest(manifest)
+    audited = audit_manifest(manifest)
     if html:
-        write_page(found, html)
-    print(json.dumps({"version": __version__, **found.to_json()}, indent=1) if as_json else to_text(found))
+        write_page(audited, html)
+    print(json.dumps({"version": __version__, **audited.to_json()}, indent=1) if as_json else to_text(audited))
     if out:
-        write_clusters(found, out)
-    if found.errors:
+        write_clusters(audited, out)
+    if audited.errors:
         raise typer.Exit(BadData.exit_code)
 
 

@@ -138,13 +138,19 @@ class Config(_Section):
     claim: Claim | None = None
 
 
-def load_config(source: Path | Mapping[str, Any], overrides: Sequence[Override] = ()) -> Config:
+def load_config(source: Config | Path | str | Mapping[str, Any], overrides: Sequence[Override] = ()) -> Config:
     """The configuration of a TOML file (or a dict) with overrides, such as "stages.1.optimizer.lr=3e-3".
+
+    One that is loaded already is returned as it is, and takes no overrides.
 
     A relative manifest, cache, weights file or folder of folds starts at the configuration's folder.
 
     Raises BadConfig that names the file, the line of a TOML error, every wrong key and the nearest right one.
     """
+    if isinstance(source, Config):
+        assert not overrides, "overrides are read into a file or a dict"
+        return source
+    source = Path(source) if isinstance(source, str) else source
     where = "config" if isinstance(source, Mapping) else str(source)
     if isinstance(source, Mapping):
         raw = _without_none(source)

@@ -5,7 +5,7 @@ Exit statuses follow BSD's sysexits.h where it has a fitting one.
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,6 +62,13 @@ class BadConfig(UserError):
     """A configuration that names an unknown key, a value of the wrong type, or a combination that cannot run."""
 
     exit_code = 78
+
+
+def summary(where: str, defects: Sequence[str], advice: str, most: int = 20) -> str:
+    """One message for many defects: all counted, the first `most` named."""
+    more = f"; and {len(defects) - most} more" if len(defects) > most else ""
+    count = "1 defect" if len(defects) == 1 else f"{len(defects)} defects"
+    return f"{where}: {count}: {'; '.join(defects[:most])}{more}. What to do: {advice}"
 
 
 @contextmanager

@@ -1,8 +1,12 @@
 """Whole files: read as text, hashed, and written in one step, so that a reader sees the old content or the new."""
 
 import hashlib
+import json
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from semiretina.errors import BadData, MissingInput, writing
 
@@ -30,6 +34,20 @@ def read_bytes(file: Path) -> bytes:
 def write_text(file: Path, text: str) -> None:
     """Writes a file in one step, as UTF-8 and with the line ends as they stand; see `write_bytes`."""
     write_bytes(file, text.encode())
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Writes a JSON file in one step; NaN and infinities become null."""
+    write_text(file, json.dumps(finite(value), indent=1) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """The value with None in place of NaN and infinities, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_bytes(file: Path, content: bytes) -> None:

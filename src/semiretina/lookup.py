@@ -1,6 +1,6 @@
-"""Parts by name: models, methods and sources stand in visible dicts, and their parameters are keyword arguments.
+"""Names in a configuration: models, methods and sources stand in visible dicts, and take keyword arguments.
 
-So a configuration is checked against the code itself: an unknown name or parameter is told with the nearest right one.
+So a configuration is checked against the code itself: what is unknown is refused with the nearest right name.
 """
 
 import difflib
@@ -18,7 +18,7 @@ T = TypeVar("T")
 def arguments(
     function: Callable[..., Any], given: Mapping[str, Any], where: str, skip: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """`given` checked against the function's keyword parameters: names (the nearest right one is told) and types.
+    """`given` checked against the function's keyword parameters: names (the nearest right one is named) and types.
 
     `skip` names parameters that the program itself supplies. Raises BadConfig.
     """

@@ -15,9 +15,15 @@ from semiretina.data.pixel_cache import PixelCache, default_cache
 from semiretina.data.pixel_store import Entry
 from semiretina.data.regrade import regrade
 from semiretina.data.roles import make_split
-from semiretina.data.shared import held_back, kept_out, shared_patients, shared_pictures
-from semiretina.data.split import Split, read_split
-from semiretina.errors import BadConfig, BadData, Refused, writing
+from semiretina.data.split import (
+    Split,
+    held_back,
+    kept_out,
+    patients_in_several_sets,
+    pictures_in_several_sets,
+    read_split,
+)
+from semiretina.errors import BadConfig, BadData, Refused, summary, writing
 from semiretina.files import read_text, sha256_of, write_text
 from semiretina.judging.operating_point import lacking_labels
 from semiretina.judging.out_of_fold import check_copy, open_folds, take_answers
@@ -25,7 +31,7 @@ from semiretina.methods import Method
 from semiretina.models import build_network
 from semiretina.models.network import Network
 from semiretina.progress import say
-from semiretina.records import Record, read_manifest, summary
+from semiretina.records import Record, read_manifest
 from semiretina.run_folder import RunFolder
 from semiretina.tasks import Task, make_task, make_tasks
 from semiretina.training.loop import make_method, sides
@@ -129,7 +135,12 @@ def prepare(config: Config, run: RunFolder, methods: Mapping[str, type[Method]])
     split.write(run.split)
     write_text(run.split_sum, f"{sha256_of(run.split)}  {run.split.name}\n")
     say("split: " + ", ".join(f"{count} {role}" for role, count in split.counts.items()))
-    notices = [shared_pictures(split), shared_patients(split), held_back(split), advise_folds(config, split, tasks)]
+    notices = [
+        pictures_in_several_sets(split),
+        patients_in_several_sets(split),
+        held_back(split),
+        advise_folds(config, split, tasks),
+    ]
     if config.data.folds:
         notices.append(kept_out(split))
     for told in filter(None, notices):
@@ -172,22 +183,7 @@ def draw_split(config: Config, methods: Mapping[str, type[Method]]) -> Split:
 
 def split_by(config: Config, records: Sequence[Record], sha256: Sequence[str], tasks: Mapping[str, Task]) -> Split:
     """The split that the configuration asks for; `sha256` is "" for photographs that nobody has read."""
-    data = config.data
-    return make_split(
-        records,
-        sha256,
-        tasks,
-        seed=config.seed,
-        split_seed=data.split_seed,
-        test=data.test,
-        val=data.val,
-        by=data.by,
-        labels=data.labels,
-        evaluate=data.evaluate,
-        split_unlabeled=data.split_unlabeled,
-        folds=data.folds,
-        fold=data.fold or 0,
-    )
+    return make_split(records, sha256, tasks, config.data, config.seed)
 
 
 def check_unchanged(config: Config, run: RunFolder) -> None:

@@ -32,9 +32,9 @@ from typing import Any
 
 from semiretina.cell_text import whole, word
 from semiretina.collector import uncollected
-from semiretina.csv_text import INVISIBLE, Defect, read_csv, shown
-from semiretina.errors import BadData
+from semiretina.errors import BadData, summary
 from semiretina.files import write_text
+from semiretina.table_text import INVISIBLE, Defect, read_csv, shown
 
 LESIONS = ("MA", "HE", "EX", "SE")
 # "unlabeled-val" and "unlabeled-test" are photographs whose labels, if any, stay hidden, held out of training.
@@ -191,13 +191,6 @@ def row_parser(names: tuple[str, ...], base: Path) -> Callable[[Sequence[str]], 
         return Record(**values), list(wrong)
 
     return parse
-
-
-def summary(where: str, defects: Sequence[str], advice: str, most: int = 20) -> str:
-    """One message for many defects: all counted, the first `most` named."""
-    more = f"; and {len(defects) - most} more" if len(defects) > most else ""
-    count = "1 defect" if len(defects) == 1 else f"{len(defects)} defects"
-    return f"{where}: {count}: {'; '.join(defects[:most])}{more}. What to do: {advice}"
 
 
 def _header_defects(header: Sequence[str], also: Sequence[str]) -> list[Defect]:

@@ -16,7 +16,6 @@
 """
 
 import json
-import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from semiretina.config import Config, dump_toml, load_config
 from semiretina.errors import Busy, CannotWrite, MissingInput, Refused, writing
-from semiretina.files import read_text, write_text
+from semiretina.files import finite, read_text, write_text
 
 # What may differ between two starts of one run: it changes where and how fast a run computes, not what.
 FREE_KEYS = ("engine.device", "engine.eval_batch", "data.cache")
@@ -42,6 +41,7 @@ class RunFolder:
         self.split_sum = path / "split.sha256"
         self.log, self.result, self.environment = path / "log.jsonl", path / "result.json", path / "environment.json"
         self.checkpoints, self.samples, self.grader = path / "checkpoints", path / "samples", path / "grader"
+        self.sample_list, self.mistakes = self.samples / "samples.json", self.samples / "mistakes.json"
         self.survival = path / "survival.json"
 
     def predictions(self, role: str) -> Path:
@@ -115,10 +115,6 @@ class RunFolder:
             with self.log.open("r+b") as out:
                 out.truncate(size)
 
-    def write_json(self, file: Path, value: Any) -> None:
-        """A JSON file in one step; NaN and infinities become null."""
-        write_text(file, json.dumps(finite(value), indent=1) + "\n")
-
     def read_result(self) -> dict[str, Any]:
         """The result of a finished run. Raises MissingInput when there is none."""
         if not self.result.exists():
@@ -141,12 +137,3 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     else:
         return {path: value}
     return {k: v for name, inner in items for k, v in _flat(inner, f"{path}.{name}" if path else name).items()}
-
-
-def finite(value: Any) -> Any:
-    """The value with null in place of NaN and infinities, which JSON does not know."""
-    if isinstance(value, Mapping):
-        return {key: finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from semiretina.data.sources import fundus
+from semiretina.data.simulator import fundus
 
 
 def draw(patient: int, eye: str = "left", grade: int = 0, size: int = 260) -> np.ndarray:
     """uint8 [h, w, 3]: a photograph of the synthetic source, without its labels."""
-    return fundus.draw(3, patient, eye, grade, "alder", size, "real")[0]
+    return fundus.draw((3, patient, eye), grade, "alder", size, "real")[0]
 
 
 def save(picture: np.ndarray, file: Path, **options) -> None:

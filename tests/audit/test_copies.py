@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from semiretina.audit.copies import clusters_of, copy_findings, differing_labels, torn_findings
-from semiretina.data.duplicates import Pair
+from semiretina.data.same_pictures import Pair
 from semiretina.records import Reading, Record
 
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from semiretina.data.roles import given_test, make_split
-from semiretina.data.shared import kept_out
-from semiretina.data.split import Split, find_groups, read_split, torn_groups
+from semiretina.data.roles import given_test
+from semiretina.data.split import Split, find_groups, kept_out, read_split, torn_groups
 from semiretina.errors import Refused
 from semiretina.records import Record
 from semiretina.tasks import TASKS
+from splits import make_split
 
 DR = {"dr": TASKS["dr"]("icdr")}
 SEVERITY = {"severity": TASKS["severity"]("icdr")}

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semiretina.data.roles import make_split
 from semiretina.data.split import read_split, torn_groups
 from semiretina.errors import BadData
 from semiretina.records import Record
 from semiretina.tasks import make_tasks
+from splits import make_split
 
 
 def record(number, dataset="messidor", **known):

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from semiretina.config import Regrade
 from semiretina.data.regrade import regrade
-from semiretina.data.roles import make_split
 from semiretina.data.split import Split, find_groups, read_split, torn_groups
 from semiretina.errors import BadConfig, BadData, MissingInput, Refused
 from semiretina.records import ROLES, Record
 from semiretina.tasks import TASKS
+from splits import make_split
 
 DR = {"dr": TASKS["dr"]("icdr")}
 SEVERITY = {"severity": TASKS["severity"]("icdr")}

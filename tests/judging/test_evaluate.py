@@ -5,13 +5,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import semiretina
 from semiretina import checkpoint
 from semiretina.config import load_config
-from semiretina.errors import BadConfig, NonFiniteLoss
-from semiretina.judging.evaluate import rescore
+from semiretina.errors import BadConfig, BadData, NonFiniteLoss
+from semiretina.judging.evaluate import evaluate
 from semiretina.report.runs import read_runs
 from semiretina.report.scores_text import to_text
 
@@ -43,7 +44,7 @@ def rows(photographs):
 
 @pytest.fixture(scope="module")
 def run(rows, pixel_cache, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rescored")
+    folder = tmp_path_factory.mktemp("evaluated")
     data = {
         "manifest": str(write(folder / "manifest.csv", rows)),
         "size": 32,
@@ -74,22 +75,22 @@ def test_a_run_knows_its_ungradable_patients(run):
         "grade": ["0", "2"],
     }
     assert sum(part["n"] for part in scores["strata"]["site"].values()) == 12
-    assert [told.partition(":")[0] for told in scores["caution"]][:3] == [
+    assert [told.partition(":")[0] for told in scores["caution"]][:2] == [
         "Of 12 photographs, 7 positive and 5 negative",
         "Of 7 patients",
-        "Chance lifts the calibration error of 12 photographs",
     ]
-    again = rescore(run, "test")
+    assert "calibration error of " in scores["caution"][2]
+    again = evaluate(run, "test")
     assert again["scores"] == result["test"]
     assert (again["photographs"], again["ungradable"], again["unreadable"]) == (16, 4, 0)
-    assert rescore(run, "val")["scores"] == result["val"]
+    assert evaluate(run, "val")["scores"] == result["val"]
 
 
 def test_in_another_manifest_what_cannot_be_read_is_referred(run, rows, tmp_path):
     other = [{**row, "split": "", "path": str(shutil.copy(row["path"], tmp_path))} for row in rows[16:]]
     Path(other[4]["path"]).write_bytes(b"")  # both eyes of patient 10, who is healthy
     Path(other[5]["path"]).unlink()
-    found = rescore(run, write(tmp_path / "other.csv", other))
+    found = evaluate(run, write(tmp_path / "other.csv", other))
     assert (found["photographs"], found["ungradable"], found["unreadable"]) == (16, 4, 2)
     scores = found["scores"]["dr"]
     assert (scores["n"], scores["prevalence"]) == (10, 0.08)
@@ -101,13 +102,31 @@ def test_in_another_manifest_what_cannot_be_read_is_referred(run, rows, tmp_path
     assert not any("trained on" in told for told in scores["caution"])
 
 
+def test_where_nothing_can_be_read_the_first_photograph_is_named(run, rows, tmp_path):
+    other = [
+        {**row, "split": "", "quality": "", "path": str(tmp_path / f"{n}.jpg")} for n, row in enumerate(rows[16:19])
+    ]
+    for row in other:
+        Path(row["path"]).write_bytes(b"")
+    other[1]["path"] += ".gone"
+    with pytest.raises(BadData, match=r"none of its 3 photographs can be read; look at the first: .*0\.jpg: "):
+        evaluate(run, write(tmp_path / "other.csv", other))
+
+
+def test_a_manifest_may_be_named_by_a_text(run, rows, tmp_path):
+    other = write(tmp_path / "other.csv", [{**row, "split": ""} for row in rows[16:24]])
+    assert evaluate(str(run), str(other)) == evaluate(run, other)
+    with pytest.raises(BadConfig, match="split tset: known are val and test; or name a manifest"):
+        evaluate(run, "tset")
+
+
 def test_a_broken_grader_names_the_photographs(run, tmp_path):
     broken = tmp_path / "run"
     shutil.copytree(run, broken)
     tensors, facts = checkpoint.load(broken / "grader")
     checkpoint.save(broken / "grader", {name: value * float("inf") for name, value in tensors.items()}, facts)
     with pytest.raises(NonFiniteLoss, match=r"answers to 12 of 12 photographs are infinite or NaN: .*\.jpg"):
-        rescore(broken, "test")
+        evaluate(broken, "test")
 
 
 def test_tables_of_predictions_read_with_the_columns_of_before_and_of_now(run, tmp_path):
@@ -120,12 +139,19 @@ def test_tables_of_predictions_read_with_the_columns_of_before_and_of_now(run, t
     columns = ("path", "patient", "site", "task", "output", "label", "probability")
     write(old / "predictions-test.csv", [{name: row[name] for name in columns} for row in table])
     [before] = read_runs([old])
-    assert now.predictions() == before.predictions()
-    assert len(now.predictions()["dr"]["dr"]) == 12
+    of_now, of_before = now.predictions(), before.predictions()
+    assert of_now.paths == of_before.paths
+    assert len(of_now.paths) == 12
+    assert of_now.patients == of_before.patients
+    assert of_now.outputs == of_before.outputs == {"dr": ("dr",)}
+    for ours, theirs in ((of_now.labels, of_before.labels), (of_now.probabilities, of_before.probabilities)):
+        np.testing.assert_array_equal(ours["dr"], theirs["dr"])
+    assert (set(of_now.eyes), set(of_now.grades)) == ({"left", "right"}, {0, 2})
+    assert (set(of_before.eyes), set(of_before.grades), set(of_before.groups)) == ({""}, {None}, {""})
 
 
 def test_the_text_tells_all_levels_and_parts(run):
-    result = rescore(run, "test")
+    result = evaluate(run, "test")
     text = to_text(result)
     lines = text.splitlines()
     assert lines[:5] == ["data: test", "photographs: 16", "ungradable: 4", "unreadable: 0", "seen: 0"]
@@ -149,7 +175,7 @@ def test_the_text_tells_all_levels_and_parts(run):
 
 
 def test_what_is_undefined_is_said(run, rows, tmp_path):
-    text = to_text(rescore(run, write(tmp_path / "healthy.csv", rows[20:22])))
+    text = to_text(evaluate(run, write(tmp_path / "healthy.csv", rows[20:22])))
     assert "  auroc: undefined (one class only)" in text
     assert "  auroc\n" in text  # of the levels, an empty cell
     assert "No photograph is positive: scores that need one are undefined or leave it out." in text

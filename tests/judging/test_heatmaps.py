@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from semiretina.data.split import Split
-from semiretina.judging.heatmaps import MISTAKES, heat_maps, overlay, write_mistakes
+from semiretina.judging.grader import Grader
+from semiretina.judging.heatmaps import heat_maps, overlay
+from semiretina.judging.mistakes import MISTAKES, write_mistakes
+from semiretina.judging.test_set import TestSet
 from semiretina.models import build_network
 from semiretina.models.classifier import Classifier
 from semiretina.models.network import Network
@@ -158,10 +160,8 @@ def test_frozen_weights_have_a_heat_map():
 
 
 def test_without_a_map_the_photograph_stands_alone(tmp_path):
-    split, pixels = split_of(tmp_path, ["test"]), Stored(photographs(1, side=2))
-    values, truth = {"dr": np.array([[0.9]], np.float32)}, {"dr": torch.zeros(1, 1)}
-    write_mistakes(tmp_path, split, "test", pixels, linear(DR, [[1, 1, 1]]), {"dr": DR}, values, truth)
-    [mistake] = json.loads((tmp_path / "mistakes.json").read_text())
+    network = linear(DR, [[1, 1, 1]])
+    [mistake] = written(tmp_path, DR, network, photographs(1, side=2), [[0.9]], np.zeros((1, 1)))
     assert (mistake["photograph"], mistake["heat_map"]) == ("mistake-00.png", "")
     assert [file.name for file in tmp_path.glob("*.png")] == ["mistake-00.png"]
 
@@ -184,19 +184,24 @@ class Stored:
         return self.images[torch.as_tensor(rows)]
 
 
-def split_of(folder, roles):
-    records = [Record(path=folder / f"eye {n}.jpg") for n in range(len(roles))]
-    return Split(records, [str(n) for n in range(len(roles))], [f"g{n}" for n in range(len(roles))], roles)
+def written(folder, task, network, images, values, targets, rows=None, **more):
+    """The mistakes that are written of these photographs, or of the ones in these rows."""
+    rows = np.arange(len(images)) if rows is None else rows
+    records = [Record(path=folder / f"eye {row}.jpg") for row in rows]
+    test = TestSet({task.name: task}, records, [""] * len(rows), {task.name: np.asarray(targets, np.float32)})
+    grader = Grader(network, {task.name: task}, images.shape[1], "none", 0.5, torch.device("cpu"), **more)
+    answers = {task.name: np.array(values, np.float32)}
+    write_mistakes(folder / "mistakes.json", test, answers, grader, Stored(images), rows)
+    return json.loads((folder / "mistakes.json").read_text())
 
 
 def test_the_surest_wrong_answers_are_written_in_their_order(tmp_path):
-    roles = ["train", *["test"] * 6, "val"]
-    split, pixels = split_of(tmp_path, roles), Stored(photographs(8))
-    labels = torch.tensor([[1.0], [0.0], [0.0], [1.0], [float("nan")], [0.0]])
-    yes = np.array([[0.05], [0.9], [0.1], [0.3], [0.99], [0.62]], np.float32)
-    network = linear(DR, [[1, 1, 1]])
-    write_mistakes(tmp_path / "samples", split, "test", pixels, network, {"dr": DR}, {"dr": yes}, {"dr": labels}, 0.6)
-    found = json.loads((tmp_path / "samples" / "mistakes.json").read_text())
+    images, rows = photographs(8), np.arange(1, 7)
+    labels = [[1.0], [0.0], [0.0], [1.0], [float("nan")], [0.0]]
+    yes = [[0.05], [0.9], [0.1], [0.3], [0.99], [0.62]]
+    found = written(
+        tmp_path / "samples", DR, linear(DR, [[1, 1, 1]]), images, yes, labels, rows, own_thresholds={"dr": 0.6}
+    )
     assert [row["path"].rsplit("/")[-1] for row in found] == ["eye 1.jpg", "eye 2.jpg", "eye 4.jpg", "eye 6.jpg"]
     assert [(row["label"], row["answer"]) for row in found] == [
         ("yes", "no"),
@@ -207,19 +212,16 @@ def test_the_surest_wrong_answers_are_written_in_their_order(tmp_path):
     assert [row["probability"] for row in found] == pytest.approx([0.95, 0.9, 0.7, 0.62])
     for row, place in zip(found, (1, 2, 4, 6), strict=True):
         with Image.open(tmp_path / "samples" / row["photograph"]) as image:
-            np.testing.assert_array_equal(np.asarray(image), pixels.images[place].numpy())
+            np.testing.assert_array_equal(np.asarray(image), images[place].numpy())
         with Image.open(tmp_path / "samples" / row["heat_map"]) as image:
             assert image.size == (8, 8)
 
 
 def test_each_output_has_its_own_threshold(tmp_path):
-    split, pixels = split_of(tmp_path, ["test"]), Stored(photographs(1))
-    values = {"lesions": np.array([[0.4, 0.4, 0.4, 0.4]], np.float32)}
     thresholds = {"lesions.MA": 0.3, "lesions.HE": 0.5, "lesions.EX": 0.3, "lesions.SE": 0.5}
-    truth = {"lesions": torch.tensor([[0.0, 1.0, 1.0, 0.0]])}
+    values, labels = [[0.4, 0.4, 0.4, 0.4]], [[0.0, 1.0, 1.0, 0.0]]
     network = linear(LESIONS, np.eye(4, 3))
-    write_mistakes(tmp_path, split, "test", pixels, network, {"lesions": LESIONS}, values, truth, thresholds)
-    found = json.loads((tmp_path / "mistakes.json").read_text())
+    found = written(tmp_path, LESIONS, network, photographs(1), values, labels, own_thresholds=thresholds)
     assert [(row["output"], row["answer"], row["probability"]) for row in found] == [
         ("HE", "no", pytest.approx(0.6)),
         ("MA", "yes", pytest.approx(0.4)),
@@ -228,28 +230,20 @@ def test_each_output_has_its_own_threshold(tmp_path):
 
 @pytest.mark.parametrize("task", [SEVERITY, ORDINAL])
 def test_of_classes_the_chosen_one_counts(tmp_path, task):
-    split, pixels = split_of(tmp_path, ["test"] * 4), Stored(photographs(4))
-    values = np.array([[0.1, 0.2, 0.6, 0.1], [0.7, 0.1, 0.1, 0.1], [0, 0.8, 0.2, 0], [0.2, 0.3, 0.1, 0.4]], np.float32)
-    classes = [2, 3, 0, -1]
-    if task is SEVERITY:
-        truth = torch.tensor(classes)
-    else:
-        truth = torch.tensor([[float("nan")] * 3 if c < 0 else [float(c > k) for k in range(3)] for c in classes])
+    values = [[0.1, 0.2, 0.6, 0.1], [0.7, 0.1, 0.1, 0.1], [0, 0.8, 0.2, 0], [0.2, 0.3, 0.1, 0.4]]
+    targets = classes = [2, 3, 0, -1]
+    if task is ORDINAL:
+        targets = [[float("nan")] * 3 if c < 0 else [float(c > k) for k in range(3)] for c in classes]
     network = linear(task, np.eye(task.num_logits, 3))
-    write_mistakes(tmp_path, split, "test", pixels, network, {task.name: task}, {task.name: values}, {task.name: truth})
-    found = json.loads((tmp_path / "mistakes.json").read_text())
+    found = written(tmp_path, task, network, photographs(4), values, targets)
     assert [(row["label"], row["answer"]) for row in found] == [("grade 0", "grade 1"), ("grade 3", "grade 0")]
     assert [row["output"] for row in found] == ["", ""]
 
 
 def test_of_many_mistakes_only_the_worst_are_kept_and_of_none_an_empty_list(tmp_path):
     count = MISTAKES + 5
-    split, pixels = split_of(tmp_path, ["test"] * count), Stored(photographs(count))
-    values = {"dr": np.linspace(0.5, 0.9, count, dtype=np.float32)[:, None]}
-    network = linear(DR, [[1, 1, 1]])
-    for labels, kept in ((torch.zeros(count, 1), MISTAKES), (torch.ones(count, 1), 0)):
-        folder = tmp_path / str(kept)
-        write_mistakes(folder, split, "test", pixels, network, {"dr": DR}, values, {"dr": labels})
-        found = json.loads((folder / "mistakes.json").read_text())
+    values = np.linspace(0.5, 0.9, count, dtype=np.float32)[:, None]
+    for labels, kept in ((np.zeros((count, 1)), MISTAKES), (np.ones((count, 1)), 0)):
+        found = written(tmp_path / str(kept), DR, linear(DR, [[1, 1, 1]]), photographs(count), values, labels)
         assert len(found) == kept
         assert [row["probability"] for row in found] == sorted((row["probability"] for row in found), reverse=True)

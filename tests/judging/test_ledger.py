@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from semiretina.judging.ledger import LEDGER, PATIENCE, Looks, ledger_of, looks, note_look, read_ledger
+from semiretina.judging.ledger import LEDGER, PATIENCE, Looks, TestList, ledger_of, looks, note_look, read_ledger
 
 ONE, OTHER = "1" * 64, "2" * 64
 
@@ -33,7 +33,7 @@ def make_run(tmp_path):
 
 
 def note(manifest: Path, run: Path, kind="train", sha256=ONE, threshold=0.5, **more) -> None:
-    note_look(manifest, kind, run, sha256=sha256, photographs=7, thresholds={"dr": threshold}, **more)
+    note_look(run, kind, TestList(manifest, sha256, 7, **more), {"dr": threshold})
 
 
 def test_a_line_holds_the_look(manifest, make_run):
@@ -74,7 +74,6 @@ def test_what_counts(manifest, make_run):
     note(manifest, a, "evaluate")  # whoever evaluates looks each time
     assert looks(manifest, ONE).count == 4
     note(manifest, b, "tracked")
-    note(manifest, b, "tracked")
     found = looks(manifest, ONE)
     assert (found.count, found.tracked, found.runs) == (5, 1, ("runs/a", "runs/b"))
     assert not found.changed
@@ -87,6 +86,51 @@ def test_a_training_with_another_configuration_in_the_same_folder_looks_anew(man
     note(manifest, make_run("a"))
     note(manifest, make_run("a", "seed = 1\n"))
     assert looks(manifest, ONE).count == 2
+
+
+def test_two_networks_in_a_run_folder_of_the_same_name_look_twice(manifest, make_run):
+    run = make_run("a")
+    (run / "grader.safetensors").write_bytes(b"one")
+    note(manifest, run)
+    note(manifest, run)  # a training that goes on at its end
+    assert looks(manifest, ONE).count == 1
+    (run / "grader.safetensors").write_bytes(b"other")
+    note(manifest, run)
+    found = looks(manifest, ONE)
+    assert (found.count, found.runs) == (2, (str(run.resolve()),))
+    # printf one | sha256sum; printf other | sha256sum
+    assert [look.grader for look in read_ledger(manifest)] == [
+        "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed",
+        "d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa",
+    ]
+    # Two networks may have two thresholds; one that has two was changed.
+    note(manifest, run, "evaluate", threshold=0.4)
+    assert looks(manifest, ONE).changed == {str(run.resolve()): ({"dr": 0.5}, {"dr": 0.4})}
+    (run / "grader.safetensors").write_bytes(b"third")
+    note(manifest, run, threshold=0.2)
+    assert looks(manifest, ONE).changed == {str(run.resolve()): ({"dr": 0.5}, {"dr": 0.4})}
+
+
+def test_the_networks_of_the_folds_are_the_grader_of_their_look(manifest, make_run):
+    run = make_run("cv")
+    for fold, content in enumerate(("one", "two")):
+        (run / f"fold-{fold}").mkdir()
+        (run / f"fold-{fold}" / "grader.safetensors").write_text(content)
+    for content, count in (("two", 1), ("two", 1), ("changed", 2)):
+        (run / "fold-1" / "grader.safetensors").write_text(content)
+        note(manifest, run)
+        assert looks(manifest, ONE).count == count
+
+
+def test_a_line_of_before_names_no_network_and_is_read(manifest, make_run):
+    run = make_run("a")
+    note(manifest, run)
+    assert "grader" not in json.loads(ledger_of(manifest).read_text())
+    (run / "grader.safetensors").write_bytes(b"one")
+    note(manifest, run, "evaluate", threshold=0.3)
+    found = looks(manifest, ONE)
+    assert found.count == 2
+    assert found.changed == {str(run.resolve()): ({"dr": 0.5}, {"dr": 0.3})}
 
 
 def test_changed_thresholds_of_one_run_are_told(manifest, make_run):

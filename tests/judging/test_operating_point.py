@@ -10,12 +10,11 @@ from PIL import Image
 from scipy.special import expit, logit, softmax
 
 import semiretina
-from semiretina import experiment
+from semiretina import result as ending
 from semiretina.config import dump_toml, load_config
 from semiretina.data.split import read_split
 from semiretina.errors import BadConfig, BadData, Refused
-from semiretina.judging import operating_point as operating
-from semiretina.judging.evaluate import rescore
+from semiretina.judging.evaluate import evaluate
 from semiretina.judging.predict import predict
 from semiretina.methods import METHODS
 
@@ -139,11 +138,11 @@ def test_the_temperature_makes_validation_likeliest(trained):
 
 def test_the_grader_brings_both_and_every_reader_uses_them(trained, tmp_path):
     run, result = trained(threshold=0.4)
-    point, grader = result["operating"]["dr"], semiretina.load_grader(run, torch.device("cpu"))
+    point, grader = result["operating"]["dr"], semiretina.load(run, torch.device("cpu"))
     assert grader.temperatures == {"dr": point["temperature"]} == facts(run)["temperatures"]
     assert grader.thresholds == {"dr": point["threshold"]} == facts(run)["thresholds"]
     assert (grader.threshold, facts(run)["threshold"]) == (0.4, 0.4)
-    again = rescore(run, "test")["scores"]["dr"]
+    again = evaluate(run, "test")["scores"]["dr"]
     assert {name: again[name] for name in ("sensitivity", "specificity", "brier", "ece")} == {
         name: result["test"]["dr"][name] for name in ("sensitivity", "specificity", "brier", "ece")
     }
@@ -159,7 +158,7 @@ def test_the_grader_brings_both_and_every_reader_uses_them(trained, tmp_path):
 
 def test_a_table_of_another_threshold_is_not_gone_on_with(trained, clinic, tmp_path):
     runs, table = [trained()[0], trained({"specificity": 0.9})[0]], tmp_path / "table.csv"
-    graders = [semiretina.load_grader(run, torch.device("cpu")) for run in runs]
+    graders = [semiretina.load(run, torch.device("cpu")) for run in runs]
     files = [clinic.parent / f"{number:03d}.png" for number in range(4)]
     predict(graders[0], files[:2], table)
     before = table.read_bytes()
@@ -175,7 +174,7 @@ def test_a_grader_of_before_the_operating_point_still_loads(configure, tmp_path)
     semiretina.train(configure(None, epochs=1), tmp_path)
     old = {key: value for key, value in facts(tmp_path).items() if key not in ("temperatures", "thresholds")}
     (tmp_path / "grader.json").write_text(json.dumps(old | {"temperature": 1.0}))
-    grader = semiretina.load_grader(tmp_path, torch.device("cpu"))
+    grader = semiretina.load(tmp_path, torch.device("cpu"))
     assert grader.thresholds == {"dr": 0.5}
     photographs = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
     with torch.no_grad():
@@ -191,7 +190,7 @@ def test_every_task_and_output_has_its_own(configure, tmp_path):
     assert len({point["temperature"] for point in points.values()}) > 4
     assert set(points["severity"]) == {"temperature", "n", "from"} == set(points["severity-ordinal"])
     assert points["severity"]["n"] == 104
-    grader = semiretina.load_grader(tmp_path, torch.device("cpu"))
+    grader = semiretina.load(tmp_path, torch.device("cpu"))
     assert grader.thresholds == {key: points[key]["threshold"] for key in ("dr", *lesions)}
     assert grader.temperatures == {key: point["temperature"] for key, point in points.items()}
     split = read_split(tmp_path / "split.csv")
@@ -260,7 +259,7 @@ def test_after_a_refit_it_is_the_selected_networks_answers_that_count(trained):
     point = result["operating"]["dr"]
     assert point["from"] == "val, by the network selected before the refit"
     assert point | {"from": "val"} == selected["operating"]["dr"]
-    assert semiretina.load_grader(refit).thresholds == {"dr": point["threshold"]}
+    assert semiretina.load(refit).thresholds == {"dr": point["threshold"]}
     assert (first / "grader.safetensors").read_bytes() != (refit / "grader.safetensors").read_bytes()
     ours, theirs = (found["test"]["dr"]["conformal"] for found in (result, selected))
     assert ours["quantile"] == theirs["quantile"]
@@ -288,7 +287,7 @@ def test_a_run_that_was_stopped_fixes_the_same(refit, step, configure, trained, 
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
         if step is None:  # between the frozen grader and the test set
-            patch.setattr("semiretina.experiment.full_scores", stop)
+            patch.setattr("semiretina.judging.test_set.TestSet.score", stop)
         with pytest.raises(Stopped):
             semiretina.train(config, run, methods={"supervised": Interrupted})
     assert not (run / "result.json").exists()
@@ -298,14 +297,13 @@ def test_a_run_that_was_stopped_fixes_the_same(refit, step, configure, trained, 
 
 
 def test_the_grader_is_frozen_before_the_test_set_is_looked_at(configure, tmp_path, monkeypatch):
-    real, seen = experiment.infer_rows, []
+    real, seen = ending.infer_rows, []
 
     def watched(network, pixels, rows, batch):
         seen.append((set(rows.tolist()), (tmp_path / "grader.json").exists()))
         return real(network, pixels, rows, batch)
 
-    monkeypatch.setattr(experiment, "infer_rows", watched)
-    monkeypatch.setattr(operating, "infer_rows", watched)
+    monkeypatch.setattr(ending, "infer_rows", watched)
     semiretina.train(configure(refit="train+val", epochs=1), tmp_path)
     split = read_split(tmp_path / "split.csv")
     assert seen == [(set(split.rows("val").tolist()), False), (set(split.rows("test").tolist()), True)]
@@ -389,8 +387,8 @@ def test_a_lost_selected_network_is_told(configure, tmp_path, monkeypatch):
         (phase.run.checkpoints / "best.safetensors").write_bytes(b"")
         return real(phase, network)
 
-    real = experiment.fix_on_val
-    monkeypatch.setattr(experiment, "fix_on_val", lose)
+    real = ending._fix_points
+    monkeypatch.setattr(ending, "_fix_points", lose)
     with pytest.raises(BadData, match=r"best\.safetensors: its checksum fails"):
         semiretina.train(configure(refit="train+val", epochs=1), tmp_path)
     assert not (tmp_path / "predictions-test.csv").exists()
@@ -399,9 +397,9 @@ def test_a_lost_selected_network_is_told(configure, tmp_path, monkeypatch):
 def test_a_grade_of_one_scale_is_known_where_the_scale_is():
     task = semiretina.tasks.make_task("severity-ordinal:icdr", "")
     targets = np.array([[1.0, 1, 0, 0], [np.nan] * 4, [0.0, 0, 0, 0]], np.float32)
-    assert operating.known_labels(task, targets)["severity-ordinal:icdr"].tolist() == [2, -1, 0]
+    assert task.labels(targets)["severity-ordinal:icdr"].tolist() == [2, -1, 0]
     lesions = semiretina.tasks.make_task("lesions", "icdr")
-    found = operating.known_labels(lesions, np.array([[1, 0, np.nan, 1]], np.float32))
+    found = lesions.labels(np.array([[1, 0, np.nan, 1]], np.float32))
     assert {key: labels.tolist() for key, labels in found.items()} == {
         "lesions.MA": [1],
         "lesions.HE": [0],

@@ -2,27 +2,28 @@
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from scipy.special import expit, log_softmax
+from scipy.special import expit, log_softmax, softmax
 
-from semiretina.config import Operating
+from semiretina.config import load_config
 from semiretina.data.split import Split
 from semiretina.errors import BadData, MissingInput
-from semiretina.judging.inference import probabilities, write_predictions
-from semiretina.judging.operating_point import Known, fix_points
+from semiretina.judging.operating_point import HeldOut, Known, fix_points
 from semiretina.judging.out_of_fold import by_fold, known_to_folds
-from semiretina.judging.predictions import logits_of, patients_in, read_answers, targets_of
+from semiretina.judging.predictions import read_predictions
+from semiretina.judging.strata import patients_in
+from semiretina.judging.test_set import TestSet
 from semiretina.records import Record
 from semiretina.tasks import make_task
 
 TASKS = {name: make_task(name, "icdr") for name in ("dr", "severity", "severity-ordinal", "lesions")}
 
 
-def drawn(count: int = 400) -> tuple[Split, dict[str, torch.Tensor]]:
+def drawn(count: int = 400) -> tuple[Split, dict[str, np.ndarray]]:
     """Photographs of two eyes a patient, and over-confident logits that are often right; every tenth has no grade."""
     random = np.random.default_rng(5)
     grades = [None if n % 10 == 3 else int(random.integers(0, 5)) for n in range(count)]
@@ -44,14 +45,11 @@ def drawn(count: int = 400) -> tuple[Split, dict[str, torch.Tensor]]:
         "lesions": np.array([[0, r.HE - 0.5, r.EX - 0.5, r.SE - 0.5] for r in records]),
     }
     # As float32, which is what networks give.
-    logits = {
-        name: torch.from_numpy((5 * value + random.normal(0, 3, value.shape)).astype(np.float32))
-        for name, value in right.items()
-    }
+    logits = {name: (5 * value + random.normal(0, 3, value.shape)).astype(np.float32) for name, value in right.items()}
     # A network whose grades are in order, as training makes them: where they are not, the answers are others.
-    logits["severity-ordinal"] = logits["severity-ordinal"].cummin(dim=1).values
+    logits["severity-ordinal"] = np.minimum.accumulate(logits["severity-ordinal"], axis=1)
     return Split(
-        records, [f"{n:064x}" for n in range(count)], [f"g{n // 2}" for n in range(count)], [""] * count
+        records, [f"{n:064x}" for n in range(count)], [f"g{n // 2}" for n in range(count)], ["test"] * count
     ), logits
 
 
@@ -64,50 +62,50 @@ def same_parts(found, wanted) -> bool:
 def table(tmp_path_factory):
     """The photographs, their logits and targets, and the table of their probabilities."""
     split, logits = drawn()
-    file, rows = tmp_path_factory.mktemp("table") / "predictions-test.csv", np.arange(len(split.records))
-    targets = {name: torch.from_numpy(task.targets(split.records)) for name, task in TASKS.items()}
-    values = {name: probabilities(task, logits[name]) for name, task in TASKS.items()}
-    write_predictions(file, split, rows, TASKS, values, targets)
-    return split, logits, targets, file
+    file, test = tmp_path_factory.mktemp("table") / "predictions-test.csv", TestSet.of_role(split, "test", TASKS)
+    test.predictions({name: task.probabilities(logits[name]) for name, task in TASKS.items()}).write(file)
+    return split, logits, test.targets, file
 
 
 def test_a_table_gives_back_labels_probabilities_and_whose_they_are(table):
     split, logits, targets, file = table
-    answers = read_answers(file, TASKS)
+    answers = read_predictions(file, TASKS)
     assert answers.paths == [str(record.path) for record in split.records]
     assert answers.patients == [record.patient for record in split.records]
     assert answers.groups == split.groups
     for name, task in TASKS.items():
-        assert np.array_equal(answers.probabilities[name], probabilities(task, logits[name]))  # to the last bit
-        back = targets_of(task, answers.labels[name])
-        assert back.dtype == targets[name].numpy().dtype
-        np.testing.assert_array_equal(back, targets[name].numpy())
+        back = answers.probabilities[name].astype(np.float32)
+        assert np.array_equal(back, task.probabilities(logits[name]))  # to the last bit
+        back = task.targets_of_cells(answers.labels[name])
+        assert back.dtype == targets[name].dtype
+        np.testing.assert_array_equal(back, targets[name])
 
 
 def test_logits_come_back_as_far_as_a_table_keeps_them(table):
     _, logits, _, file = table
-    answers = read_answers(file, TASKS)
+    answers = read_predictions(file, TASKS)
     for name in ("dr", "lesions", "severity-ordinal"):
-        true = logits[name].double().numpy()
+        true = logits[name].astype(np.float64)
         # A probability of float32 has 24 bits: near 1 its distance from it has few, near 0 all.
         tolerance = 1e-6 + 2.0**-24 * np.exp(np.abs(true)) * (true > 0)
         if name == "severity-ordinal":
             tolerance = 1e-4
-        back = logits_of(TASKS[name], answers.probabilities[name]).numpy()
+        back = TASKS[name].logits_of(answers.probabilities[name].astype(np.float32))
         assert (np.abs(back - true) <= tolerance).all(), name
-    back = logits_of(TASKS["severity"], answers.probabilities["severity"]).numpy()
-    np.testing.assert_allclose(back, log_softmax(logits["severity"].double().numpy(), axis=1), atol=1e-5)
+    back = TASKS["severity"].logits_of(answers.probabilities["severity"].astype(np.float32))
+    np.testing.assert_allclose(back, log_softmax(logits["severity"].astype(np.float64), axis=1), atol=1e-5)
 
 
 @pytest.mark.parametrize("aim", [{"sensitivity": 0.87}, {"specificity": 0.9}])
-def test_the_points_are_those_of_the_true_logits(table, aim):
+def test_the_points_are_those_of_the_true_logits(table, aim, make_config, make_stage):
     split, logits, targets, file = table
-    answers, patients = read_answers(file, TASKS), np.arange(len(split.records)) // 2
-    back = {name: logits_of(task, answers.probabilities[name]) for name, task in TASKS.items()}
-    told = {name: torch.from_numpy(targets_of(task, answers.labels[name])) for name, task in TASKS.items()}
+    answers, patients = read_predictions(file, TASKS), np.arange(len(split.records)) // 2
+    back = {name: task.logits_of(answers.probabilities[name].astype(np.float32)) for name, task in TASKS.items()}
+    read = {name: task.targets_of_cells(answers.labels[name]) for name, task in TASKS.items()}
     assert same_parts(patients_in(answers, "patient"), patients)
-    wanted, _ = fix_points(Operating(**aim), 0.5, TASKS, logits, targets, patients, "")
-    found, _ = fix_points(Operating(**aim), 0.5, TASKS, back, told, patients, "")
+    config = load_config(make_config(make_stage("supervised"), operating=aim))
+    wanted = fix_points(config, HeldOut(TASKS, logits, targets, patients, "")).points
+    found = fix_points(config, HeldOut(TASKS, back, read, patients, "")).points
     assert list(found) == [
         "dr",
         "severity",
@@ -125,23 +123,23 @@ def test_the_points_are_those_of_the_true_logits(table, aim):
 
 
 def test_saturated_probabilities_stay_finite():
-    ends = logits_of(TASKS["dr"], np.array([[0.0], [1e-30], [0.5], [1.0]], np.float32)).numpy()[:, 0]
+    ends = TASKS["dr"].logits_of(np.array([[0.0], [1e-30], [0.5], [1.0]], np.float32))[:, 0]
     # The ends of what float32 rounds to 0 and to 1: ln 2^-149, and ln((1 - 2^-25) / 2^-25).
     assert ends == pytest.approx([-149 * math.log(2), math.log(1e-30), 0, math.log(2**25 - 1)], abs=1e-6)
     sure = np.array([[1, 0, 0, 0, 0], [0, 0, 0, 0, 1], [0, 0, 1, 0, 0]], np.float32)
-    classes = logits_of(TASKS["severity"], sure)
-    assert classes.isfinite().all()
-    np.testing.assert_allclose(classes.softmax(dim=1), sure, atol=1e-40)
-    grades = logits_of(TASKS["severity-ordinal"], sure)
-    assert grades.isfinite().all()
-    np.testing.assert_array_equal(expit(grades.numpy()) > 0.5, [[False] * 4, [True] * 4, [True, True, False, False]])
-    np.testing.assert_allclose(probabilities(TASKS["severity-ordinal"], grades), sure, atol=1e-40)
+    classes = TASKS["severity"].logits_of(sure)
+    assert np.isfinite(classes).all()
+    np.testing.assert_allclose(softmax(classes, axis=1), sure, atol=1e-40)
+    grades = TASKS["severity-ordinal"].logits_of(sure)
+    assert np.isfinite(grades).all()
+    np.testing.assert_array_equal(expit(grades) > 0.5, [[False] * 4, [True] * 4, [True, True, False, False]])
+    np.testing.assert_allclose(TASKS["severity-ordinal"].probabilities(grades), sure, atol=1e-40)
 
 
 def test_questions_that_cross_come_back_as_they_were_answered():
-    crossed = torch.tensor([[1.0, 2.0, -1.0, 0.5]])
-    back = logits_of(TASKS["severity-ordinal"], probabilities(TASKS["severity-ordinal"], crossed))
-    torch.testing.assert_close(back, torch.tensor([[1.0, 1.0, -1.0, -1.0]]).double(), atol=1e-6, rtol=0)
+    task = TASKS["severity-ordinal"]
+    back = task.logits_of(task.probabilities([[1.0, 2.0, -1.0, 0.5]]))
+    np.testing.assert_allclose(back, [[1.0, 1.0, -1.0, -1.0]], atol=1e-6)
 
 
 def rewrite(file: Path, out: Path, change) -> Path:
@@ -175,20 +173,20 @@ def test_another_table_is_told_in_one_line(table, tmp_path, change, said):
     with pytest.raises(
         BadData, match=rf"changed\.csv: not the predictions of dr, severity, severity-ordinal, lesions \(.*{said}.*\)"
     ) as refusal:
-        read_answers(file, TASKS)
+        read_predictions(file, TASKS)
     assert "\n" not in str(refusal.value)
 
 
 def test_a_table_that_is_not_there_or_of_another_task(table, tmp_path):
     with pytest.raises(MissingInput, match="no such file"):
-        read_answers(tmp_path / "predictions-test.csv", TASKS)
+        read_predictions(tmp_path / "predictions-test.csv", TASKS)
     with pytest.raises(BadData, match="also lesions EX, also lesions HE"):
-        read_answers(table[-1], {"dr": TASKS["dr"]})
+        read_predictions(table[-1], {"dr": TASKS["dr"]})
 
 
 def test_patients_join_what_the_paper_split_separates(table):
-    answers = read_answers(table[-1], TASKS)
-    apart = answers._replace(groups=[f"g{n}" for n in range(400)])
+    answers = read_predictions(table[-1], TASKS)
+    apart = replace(answers, groups=[f"g{n}" for n in range(400)])
     assert len(set(patients_in(apart, "patient").tolist())) == 400
     assert same_parts(patients_in(apart, "photograph"), np.arange(400) // 2)
 

@@ -16,12 +16,12 @@ from semiretina.config import dump_toml, load_config
 from semiretina.data.split import read_split
 from semiretina.errors import BadConfig, BadData, MissingInput, Refused
 from semiretina.judging.ledger import looks
-from semiretina.judging.operating_point import LEAST
 from semiretina.methods import METHODS
 from semiretina.report.operating_point import operating_point
 from semiretina.report.run_set import RunSet
 from semiretina.report.runs import read_runs
 from semiretina.run_folder import RunFolder
+from semiretina.scoring.thresholds import LEAST
 from semiretina.studies.folds import train_folds
 from semiretina.studies.hold_out import hold_out
 
@@ -130,7 +130,7 @@ def test_points_are_fixed_on_the_answers_of_all_folds(configure, clinic, folds, 
         assert point["by_fold"]["specificity"][fold] == (p[mine & (labels == 0)] < point["threshold"]).mean()
 
     # They are in the grader, and the test photographs tell what they are worth there.
-    grader = semiretina.load_grader(out)
+    grader = semiretina.load(out)
     assert (grader.temperatures, grader.thresholds) == ({"dr": point["temperature"]}, {"dr": point["threshold"]})
     tested = rows_of(out / "predictions-test.csv")
     assert {row["path"] for row in tested} == {str(clinic.parent / f"{n:03d}.png") for n in range(SPARED, 160)}

@@ -11,9 +11,10 @@ from PIL import Image
 from semiretina.data.image import read_photograph
 from semiretina.errors import BadData, CannotWrite, MissingInput, Refused
 from semiretina.judging import predict as module
-from semiretina.judging.grader import Grader, load_grader
+from semiretina.judging.grader import Grader, load
 from semiretina.judging.inference import to_float
-from semiretina.judging.predict import COLUMNS, find_files, predict
+from semiretina.judging.inputs import find_files
+from semiretina.judging.predict import COLUMNS, predict
 from semiretina.models import build_network
 from semiretina.tasks import TASKS
 
@@ -243,7 +244,7 @@ def test_an_output_that_cannot_be_written(grader, folder, tmp_path):
 
 def test_a_grader_comes_back_from_its_folder_the_same(grader, folder, tmp_path):
     grader.save(tmp_path / "grader")
-    loaded = load_grader(tmp_path, torch.device("cpu"), batch=4)
+    loaded = load(tmp_path, torch.device("cpu"), batch=4)
     assert {n: t.outputs for n, t in loaded.tasks.items()} == {n: t.outputs for n, t in grader.tasks.items()}
     assert (loaded.size, loaded.crop, loaded.threshold) == (32, "none", 0.5)
     assert not loaded.network.training
@@ -257,20 +258,20 @@ def test_a_grader_comes_back_from_its_folder_the_same(grader, folder, tmp_path):
 
 def test_a_damaged_or_missing_grader_says_so(grader, tmp_path):
     with pytest.raises(MissingInput, match="no grader here"):
-        load_grader(tmp_path)
+        load(tmp_path)
     grader.save(tmp_path / "grader")
     tensors, facts = tmp_path / "grader.safetensors", tmp_path / "grader.json"
     good, description = tensors.read_bytes(), facts.read_text()
     tensors.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     with pytest.raises(BadData, match=r"its checksum fails.*copy the run folder again"):
-        load_grader(tmp_path)
+        load(tmp_path)
     tensors.unlink()
     with pytest.raises(MissingInput, match=r"grader\.safetensors: no such file.*copy the run folder again"):
-        load_grader(tmp_path)
+        load(tmp_path)
     tensors.write_bytes(good)
     facts.write_text(description[:40])
     with pytest.raises(BadData, match="not valid JSON"):
-        load_grader(tmp_path)
+        load(tmp_path)
     facts.write_text(description.replace('"schema": 1', '"schema": 9'))
     with pytest.raises(BadData, match="schema 9, this program reads 1"):
-        load_grader(tmp_path)
+        load(tmp_path)

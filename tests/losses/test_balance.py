@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semiretina.losses.balance import LIMIT, balanced, equation_4, gradnorm
+from semiretina.losses.balance import LEAST, balanced, equation_4, gradnorm
+from semiretina.methods.balance import Balanced
 
 norms = st.floats(1e-6, 1e6)
 
@@ -42,59 +43,81 @@ def test_equation_4_stays_where_there_is_nothing_to_compare(norm_ae, norm_cl):
 # Balanced
 
 
+def mus(steps, rho=1.0):
+    """mu after each update of these norms, (||g_ae||, ||g_cl||)."""
+    balance, found = Balanced(rho), []
+    for norm_ae, norm_cl in steps:
+        balance.next({}, {"ae": norm_ae, "cl": norm_cl})
+        found.append(float(balance.weights[0]))
+    return found
+
+
 def test_balanced_by_hand():
-    mu, first = balanced(1.0, 0.0, norm_ae=2.0, norm_cl=6.0, rho=0.5)
-    assert (mu, first) == (1.5, 1.5)  # 0.5 * 6 / 2
-    mu, first = balanced(mu, first, norm_ae=1.0, norm_cl=6.0, rho=0.5)
-    assert mu == pytest.approx(1.6076601938)  # the aim is 3: 1.5 * 2 ** 0.1
-    assert first == 1.5
+    """Means of |g_ae|: 0.3 * 2 = 0.6, then 0.7 * 0.6 + 0.3 * 1 = 0.72; of ||g_cl||: 1.8, then 1.26 + 0.3 * 3 = 2.16."""
+    assert mus([(2.0, 6.0), (1.0, 3.0)], rho=0.5) == [pytest.approx(1.5), pytest.approx(0.5 * 2.16 / 0.72)]
+    assert balanced(0.6, 1.0, 2.0) == pytest.approx(0.72)
+
+
+def test_balanced_does_not_lag_where_a_gradient_of_the_decoder_starts_tiny():
+    """||g_ae|| grows tenfold over five updates, as that of a decoder whose last layer starts near zero: the first mu is
+    200, and the reconstruction pulls at most 2.5 times as strongly as it should, and soon as it should. (As a geometric
+    mean of old mu, mu' = mu^0.9 aim^0.1, it would pull 6.6 times as strongly at the sixth update.)"""
+    sizes = [0.01, 0.016, 0.025, 0.04, 0.063, 0.1, 0.1, 0.1]
+    found = mus([(size, 2.0) for size in sizes])
+    assert found[0] == pytest.approx(200)
+    pulls = [mu * size / 2.0 for mu, size in zip(found, sizes[1:], strict=False)]
+    assert max(pulls) < 2.5
+    assert pulls[-1] < 1.4
+    lagging = 200.0
+    for size in sizes[1:5]:
+        lagging = lagging**0.9 * (2.0 / size) ** 0.1
+    assert lagging * sizes[5] / 2.0 > 6
+
+
+def test_balanced_follows_a_classifier_down_to_a_thousandth():
+    """||g_cl|| falls by 3 % an update to less than a thousandth, ||g_ae|| stays: so does the ratio of their pulls."""
+    norms = [(0.5, 8.0 * 0.97**step) for step in range(240)]
+    assert norms[-1][1] < norms[0][1] / 1000
+    found = mus(norms)
+    pulls = [mu * ae / cl for mu, (ae, cl) in zip(found, norms[1:], strict=False)]
+    assert max(pulls) < 1.15
+    assert min(pulls) > 1.0
 
 
 def test_balanced_comes_to_rest_where_both_pull_alike():
-    mu, first = balanced(1.0, 0.0, 1.0, 1.0, 2.0)
-    for _ in range(200):
-        mu, first = balanced(mu, first, norm_ae=0.3, norm_cl=4.5, rho=2.0)
-    assert mu * 0.3 == pytest.approx(2.0 * 4.5)
+    assert mus([(1.0, 1.0), *[(0.3, 4.5)] * 40], rho=2.0)[-1] * 0.3 == pytest.approx(2.0 * 4.5, rel=1e-4)
 
 
 def test_a_reconstruction_that_converges_does_not_silence_the_classifier():
     """||g_ae|| falls from 1 to 1e-12. A lambda on L_cl of ||g_ae|| / ||g_cl|| would leave the classifier nothing."""
-    mu, first = 1.0, 0.0
-    shares, norm_cl = [], 1.0
-    for step in range(241):
-        norm_ae = 10.0 ** (-step / 20)
-        mu, first = balanced(mu, first, norm_ae, norm_cl, rho=1.0)
-        shares.append(norm_cl / (norm_cl + mu * norm_ae))
-    assert min(shares) >= 0.5 - 1e-9
-    assert mu <= LIMIT * first
-    silenced = (1e-12 / norm_cl) * norm_cl
-    assert silenced < 1e-11 < shares[-1]
-    mu, first = balanced(mu, first, 0.0, norm_cl, rho=1.0)
-    assert mu <= LIMIT * first
+    norms = [(10.0 ** (-step / 20), 1.0) for step in range(241)]
+    found = mus([*norms, (0.0, 1.0)])
+    assert all(1.0 / (1.0 + mu * ae) >= 0.49 for mu, (ae, _) in zip(found, norms, strict=False))
+    assert found[-1] <= 1.001 / LEAST
 
 
 def test_a_classifier_that_converges_does_not_silence_the_reconstruction():
-    mu, first = balanced(1.0, 0.0, 1.0, 1.0, 1.0)
-    for _ in range(300):
-        mu, first = balanced(mu, first, norm_ae=1.0, norm_cl=1e-9, rho=1.0)
-    assert mu == pytest.approx(1 / LIMIT)
+    assert mus([(1.0, 1.0), *[(1.0, 1e-9)] * 300])[-1] == pytest.approx(LEAST)
 
 
-@pytest.mark.parametrize(("norm_ae", "norm_cl"), [(1.0, 0.0), (0.0, 0.0)])
-def test_balanced_stays_without_a_gradient_of_the_classifier(norm_ae, norm_cl):
-    assert balanced(0.7, 0.5, norm_ae, norm_cl, 1.0) == (0.7, 0.5)
+@pytest.mark.parametrize("steps", [[(1.0, 0.0)], [(0.0, 0.0)], [(0.0, 3.0)]])
+def test_balanced_does_not_begin_without_both_gradients(steps):
+    assert mus(steps) == [1.0]
+    assert mus([*steps, (2.0, 6.0)])[-1] == pytest.approx(3.0)
 
 
-def test_balanced_does_not_begin_with_a_reconstruction_without_gradient():
-    assert balanced(1.0, 0.0, 0.0, 3.0, 1.0) == (1.0, 0.0)
+def test_balanced_stays_without_a_gradient_of_the_classifier():
+    first, after = mus([(1.0, 4.0), (9.0, 0.0)])
+    assert after == first
 
 
 @given(st.lists(st.tuples(norms, norms), min_size=1, max_size=20), st.floats(0.01, 100))
-def test_balanced_stays_positive_and_near_its_first_value(steps, rho):
-    mu, first = 1.0, 0.0
-    for norm_ae, norm_cl in steps:
-        mu, first = balanced(mu, first, norm_ae, norm_cl, rho)
-        assert first / LIMIT * (1 - 1e-9) <= mu <= first * LIMIT * (1 + 1e-9)
+def test_balanced_lies_between_the_ratios_that_it_saw(steps, rho):
+    """A ratio of means lies between the smallest and the largest ratio, norms counting a 10,000th of the first."""
+    held = [(max(ae, LEAST * steps[0][0]), max(cl, LEAST * steps[0][1])) for ae, cl in steps]
+    for number, mu in enumerate(mus(steps, rho), start=1):
+        seen = [rho * cl / ae for ae, cl in held[:number]]
+        assert min(seen) * (1 - 1e-9) <= mu <= max(seen) * (1 + 1e-9)
 
 
 # GradNorm

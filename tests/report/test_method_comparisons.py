@@ -68,7 +68,8 @@ def test_the_seeds_of_two_methods_are_paired(runs):
     assert one.difference == expected
     assert (one.ours, one.theirs, one.task, one.score) == ("combined", "baseline", "dr", "auroc")
     assert (one.seeds, one.photographs, one.unit) == ([0, 1, 2], 80, "patient")
-    assert one.sentence.startswith("combined is better than the baseline by ")
+    assert one.sentence.startswith("combined measured ")
+    assert " points higher than the baseline (" in one.sentence
     assert "; 3 seeds, 40 patients): " in one.sentence
     assert found.refused == []
     assert one.single is None

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from fake_runs import make_run
 
@@ -88,10 +89,12 @@ def test_a_table_without_probabilities_is_refused(tmp_path):
 def test_predictions_keep_unknown_labels_apart_from_negative_ones(tmp_path):
     folder = make_run(tmp_path / "run", tasks=("lesions",))
     [run] = read_runs([folder])
-    table = run.predictions()["lesions"]
-    assert list(table) == ["MA", "HE", "EX", "SE"]
-    assert {label for _, label, _ in table["MA"]} == {0, 1, None}
-    assert len(table["SE"]) == 80
+    table = run.predictions()
+    assert table.outputs == {"lesions": ("MA", "HE", "EX", "SE")}
+    labels = table.labels["lesions"]
+    assert {0.0, 1.0} == set(labels[~np.isnan(labels)])
+    assert np.isnan(labels[:, 0]).any()
+    assert len(labels) == 80
 
 
 def test_seeds_of_one_experiment_share_a_name_and_have_labels(tmp_path):

@@ -8,7 +8,7 @@ from fake_runs import make_run
 from full_run import PATIENTS, make_full_run
 from pages import Page, check_is_built_for_readers, check_pictures, check_stands_alone
 
-from semiretina.judging.ledger import note_look
+from semiretina.judging.ledger import TestList, note_look
 from semiretina.report import write_report
 from semiretina.report.contents import CHAPTERS
 from semiretina.report.section import section, table
@@ -32,11 +32,11 @@ def full(tmp_path_factory):
     manifest = folder / "manifest.csv"
     config = (run / "config.toml").read_text().replace("/klinik-nord/listen/Kohorte7.csv", str(manifest))
     (run / "config.toml").write_text(config)
-    look = {"sha256": "a" * 64, "photographs": 80}
-    note_look(manifest, "train", run, thresholds={"dr": 0.5}, **look)
-    note_look(manifest, "evaluate", run, thresholds={"dr": 0.3}, **look)
-    note_look(manifest, "tracked", folder / "run", thresholds={"dr": 0.5}, **look)
-    note_look(manifest, "evaluate", run, thresholds={"dr": 0.5}, **{**look, "sha256": "b" * 64})
+    tested = TestList(manifest, "a" * 64, 80)
+    note_look(run, "train", tested, {"dr": 0.5})
+    note_look(run, "evaluate", tested, {"dr": 0.3})
+    note_look(folder / "run", "tracked", tested, {"dr": 0.5})
+    note_look(run, "evaluate", TestList(manifest, "b" * 64, 80), {"dr": 0.5})
     return run, Page(write_report([run], folder / "out")), folder / "out"
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit, softmax
 from scipy.stats import rankdata
 
-from semiretina.scoring.calibration import COLDEST, HOTTEST, fit_temperature, reliability
+from semiretina.scoring.calibration import COLDEST, HOTTEST, error_by_chance, fit_temperature, reliability
 from semiretina.scoring.intervals import auroc, share
 from semiretina.scoring.weighted import calibration_errors
 
@@ -137,3 +137,26 @@ def test_the_bins_are_those_of_the_calibration_error(seed, n):
     assert sum(found.n for found in bins) == n
     gaps = [found.n / n * abs(found.observed.value - found.probability) for found in bins]
     assert sum(gaps) == pytest.approx(ece(labels, p))
+
+
+def test_the_error_by_chance_of_one_bin_by_hand():
+    # All at 0.5: |heads of 400 / 400 - 0.5| is on average sqrt(2 / pi) 0.025 = 0.01995 and below 1.96 0.025 in 95 %.
+    found = error_by_chance(np.full(400, 0.5))
+    assert found.value == pytest.approx(np.sqrt(2 / np.pi) * 0.025, rel=0.15)
+    assert found.high == pytest.approx(2.24 * 0.025, rel=0.15)  # the 97.5 % quantile of |z| is 2.24
+    assert found.low == pytest.approx(0.031 * 0.025, abs=0.0013)
+    assert error_by_chance(np.full(400, 0.5)) == found
+
+
+def test_the_error_by_chance_is_that_of_labels_drawn_from_the_probabilities():
+    draw = np.random.default_rng(4)
+    for n in (50, 500, 3000):
+        p = expit(draw.normal(0, 2, n))
+        errors = [ece((draw.random(n) < p).astype(int), p) for _ in range(400)]
+        found = error_by_chance(p)
+        assert found.value == pytest.approx(np.mean(errors), rel=0.08)
+        assert found.high == pytest.approx(np.quantile(errors, 0.975), rel=0.12)
+        assert found.low == pytest.approx(np.quantile(errors, 0.025), rel=0.15)
+    certain = error_by_chance(np.arange(10) % 2.0)
+    assert (certain.value, certain.low, certain.high) == (0, 0, 0)
+    assert np.isnan(error_by_chance(np.zeros(0)).value)

@@ -18,8 +18,8 @@ from semiretina.config import dump_toml, load_config
 from semiretina.data.split import read_split
 from semiretina.errors import BadConfig, MissingInput, Refused
 from semiretina.experiment import train
-from semiretina.judging.evaluate import rescore
-from semiretina.judging.grader import load_grader
+from semiretina.judging.evaluate import evaluate
+from semiretina.judging.grader import load
 from semiretina.judging.ledger import ledger_of, looks, read_ledger
 from semiretina.report import results_table, write_report
 from semiretina.report.runs import check_complete, read_runs
@@ -98,7 +98,7 @@ def test_every_labelled_photograph_is_answered_once_by_a_network_that_never_saw_
     assert sorted(file.name for file in out.iterdir() if not file.name.startswith((".", "fold-"))) == FILES
     check_complete(read_runs([out]))
     assert results_table([out])[0].n == 32
-    for ask in (load_grader, lambda run: rescore(run, "test")):
+    for ask in (load, lambda run: evaluate(run, "test")):
         with pytest.raises(
             MissingInput, match=r"folds of a cross-validation, each with a grader .* name one, .*fold-0"
         ):
@@ -199,11 +199,11 @@ def test_a_tracked_run_is_one_look_and_an_evaluation_another(make_config, make_s
     result = train(config, tmp_path / "run")
     found = looks(own_manifest, result["split_sha256"])
     assert (found.count, found.tracked) == (1, 1)
-    rescore(tmp_path / "run", "val")
+    evaluate(tmp_path / "run", "val")
     assert looks(own_manifest, result["split_sha256"]).count == 1
-    rescore(tmp_path / "run", "test")
+    evaluate(tmp_path / "run", "test")
     assert looks(own_manifest, result["split_sha256"]).count == 2
-    rescore(tmp_path / "run", own_manifest)  # another list of the same manifest: all of it
+    evaluate(tmp_path / "run", own_manifest)  # another list of the same manifest: all of it
     [other] = looks(own_manifest, result["split_sha256"]).others
     assert read_ledger(own_manifest)[-1].sha256 == other
     assert read_ledger(own_manifest)[-1].photographs == 40

@@ -53,7 +53,11 @@ def no_training(monkeypatch):
     def never(*_, **__):
         raise AssertionError("a point was trained")
 
-    monkeypatch.setattr(points_module, "train", never)
+    monkeypatch.setattr(points_module, "train_run", never)
+
+
+def sweep(config, grid, out, overrides=(), **how):
+    return study.sweep(grid_points(config, grid, overrides), out, **how)
 
 
 def index(out):
@@ -62,7 +66,7 @@ def index(out):
 
 def test_every_point_is_trained_once_and_none_looks_at_the_test_set(config, make_grid, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    text = study.sweep(config, make_grid(), out)
+    text = sweep(config, make_grid(), out)
     rows = index(out)
     assert [row["status"] for row in rows] == ["done"] * 4
     assert [row["parameters"] for row in rows] == [
@@ -87,13 +91,15 @@ def test_every_point_is_trained_once_and_none_looks_at_the_test_set(config, make
     assert "AE then CL: 4 runs" in (out / "table1.html").read_text()
 
     trained = []
-    original = points_module.train
-    monkeypatch.setattr(points_module, "train", lambda config, run: trained.append(run) or original(config, run))
-    assert study.sweep(config, make_grid(), out) == text
+    original = points_module.train_run
+    monkeypatch.setattr(
+        points_module, "train_run", lambda config, run, **named: trained.append(run) or original(config, run, **named)
+    )
+    assert sweep(config, make_grid(), out) == text
     assert trained == []
     # A grown grid trains what it adds; a spelling of the same stage is the same experiment.
     grown = {"stages.1.optimizer.lr": [0.05, 0.02], "stages.1.optimizer.nesterov": [True]}
-    study.sweep(config, make_grid(grown), out)
+    sweep(config, make_grid(grown), out)
     assert len(trained) == 1
     rows = index(out)
     assert len(rows) == 5
@@ -103,7 +109,7 @@ def test_every_point_is_trained_once_and_none_looks_at_the_test_set(config, make
     ]
     # What stands in the index is finished, also without its folder: results outlive a tidied disk.
     shutil.rmtree(trained[0])
-    study.sweep(config, make_grid(grown), out)
+    sweep(config, make_grid(grown), out)
     assert len(trained) == 1
 
 
@@ -112,7 +118,7 @@ def test_all_defects_are_told_before_anything_starts(config, make_grid, tmp_path
 
     def fails(axes, *words):
         with pytest.raises(BadConfig) as raised:
-            study.sweep(config, make_grid(axes), out)
+            sweep(config, make_grid(axes), out)
         assert "\n" not in str(raised.value)
         for word in words:
             assert word in str(raised.value)
@@ -142,13 +148,13 @@ def test_all_defects_are_told_before_anything_starts(config, make_grid, tmp_path
 
 def test_files_that_are_not_there_or_not_toml(config, make_grid, tmp_path):
     with pytest.raises(UserError, match=r"absent\.toml: no such file"):
-        study.sweep(config, tmp_path / "absent.toml", tmp_path / "out")
+        sweep(config, tmp_path / "absent.toml", tmp_path / "out")
     broken = tmp_path / "broken.toml"
     broken.write_text("lr = [")
     with pytest.raises(BadConfig, match="not valid TOML"):
-        study.sweep(config, broken, tmp_path / "out")
+        sweep(config, broken, tmp_path / "out")
     with pytest.raises(BadData, match="absent"):
-        study.sweep(config, make_grid({"data.manifest": [str(manifest_with_a_gap(tmp_path))]}), tmp_path / "out")
+        sweep(config, make_grid({"data.manifest": [str(manifest_with_a_gap(tmp_path))]}), tmp_path / "out")
 
 
 def manifest_with_a_gap(folder):
@@ -201,14 +207,14 @@ def test_a_key_follows_the_content_and_not_the_place(config, make_grid, photogra
 def test_a_point_that_diverges_is_a_result(config, make_grid, tmp_path, monkeypatch):
     out = tmp_path / "out"
     grid = make_grid({"stages.0.optimizer.lr": [0.01, 1e30]})
-    text = study.sweep(config, grid, out)
+    text = sweep(config, grid, out)
     assert [(row["status"], row["accuracy"] is None) for row in index(out)] == [("done", False), ("diverged", True)]
     assert "2 points: 1 done, 1 diverged" in text
     assert "1 run, 1 diverged and have no rank" in text
     assert "loss" in json.loads((out / index(out)[1]["key"] / "diverged.json").read_text())["reason"]
-    monkeypatch.setattr(points_module, "train", None)  # called, it would raise
+    monkeypatch.setattr(points_module, "train_run", None)  # called, it would raise
     (out / "points.jsonl").unlink()
-    assert study.sweep(config, grid, out) == text
+    assert sweep(config, grid, out) == text
 
 
 def test_what_another_process_trains_is_left_to_it(config, make_grid, tmp_path, monkeypatch):
@@ -243,15 +249,14 @@ def test_a_mistake_at_one_point_is_told_with_its_name(config, make_grid, tmp_pat
 def test_shards_share_out_all_points(total, shards):
     taken = []
     for number in range(1, shards + 1):
-        first, step = study.share(f"{number}/{shards}")
-        taken += range(total)[first::step]
+        taken += range(total)[study.shard_slice(f"{number}/{shards}")]
     assert sorted(taken) == list(range(total))
 
 
 @pytest.mark.parametrize("shard", ["0/4", "5/4", "1", "a/b", "1/0", "-1/2", "1/2/3"])
 def test_a_shard_that_cannot_be(shard, config, make_grid, tmp_path):
     with pytest.raises(UserError, match="--shard"):
-        study.sweep(config, make_grid(), tmp_path / "out", shard=shard)
+        sweep(config, make_grid(), tmp_path / "out", shard=shard)
 
 
 def test_one_way_at_a_time(config, make_grid, tmp_path):
@@ -264,17 +269,17 @@ def test_one_way_at_a_time(config, make_grid, tmp_path):
 def test_two_shards_make_the_whole(config, make_grid, tmp_path):
     out = tmp_path / "out"
     grid = make_grid({"stages.-1.optimizer.lr": [0.01, 0.05]})
-    text = study.sweep(config, grid, out, shard="2/2")
+    text = sweep(config, grid, out, shard="2/2")
     assert [row["status"] for row in index(out)] == ["open", "done"]
     assert "2 points: 1 done, 1 open" in text
     assert not (out / "table1.html").exists()
-    assert "Table 1" in study.sweep(config, grid, out, shard="1/2")
+    assert "Table 1" in sweep(config, grid, out, shard="1/2")
     assert [row["status"] for row in index(out)] == ["done", "done"]
 
 
 def test_points_of_several_outputs_and_classes(config, make_grid, tmp_path):
     out = tmp_path / "out"
-    study.sweep(config, make_grid({"stages.-1.optimizer.lr": [0.01]}), out, overrides=['tasks=["severity"]'])
+    sweep(config, make_grid({"stages.-1.optimizer.lr": [0.01]}), out, overrides=['tasks=["severity"]'])
     (row,) = index(out)
     result = json.loads((out / row["key"] / "result.json").read_text())
     assert row["accuracy"] == result["val"]["severity"]["accuracy"]["value"]
@@ -340,5 +345,5 @@ def test_a_stopped_sweep_leaves_no_worker_and_goes_on(config, make_grid, tmp_pat
     assert running.returncode == 75
     assert "the same command goes on where this one ended" in stderr
     assert holders(run / ".lock") == []
-    assert "4 points: 4 done" in study.sweep(config, make_grid(), out, overrides=LONG[1:])
+    assert "4 points: 4 done" in sweep(config, make_grid(), out, overrides=LONG[1:])
     assert all(epochs(out / row["key"]) == ONCE for row in index(out))

@@ -191,9 +191,9 @@ def moved(balance, weights, first, values, sizes):
     if balance == "eq4":
         return {"ae": 1.0, "dr": sizes["ae"] / (sizes["dr"] * weights["dr"])}
     if balance == "balanced":
-        aim = 0.5 * sizes["dr"] / sizes["ae"]
-        mu = first.setdefault("mu", aim) if not first else weights["ae"] ** 0.9 * aim**0.1
-        return {"ae": mu, "dr": 1.0}
+        for term, norm in sizes.items():
+            first[term] = 0.7 * first.get(term, 0.0) + 0.3 * norm
+        return {"ae": 0.5 * first["dr"] / first["ae"], "dr": 1.0}
     pulls = {term: weights[term] * sizes[term] for term in sizes}
     mean = (pulls["ae"] + pulls["dr"]) / 2
     ratios = {term: values[term] / first[term] for term in sizes}

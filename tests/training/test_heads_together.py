@@ -8,8 +8,8 @@ import pytest
 import semiretina
 from semiretina.config import load_config
 from semiretina.errors import BadConfig, BadData
-from semiretina.judging.evaluate import rescore
-from semiretina.judging.grader import load_grader
+from semiretina.judging.evaluate import evaluate
+from semiretina.judging.grader import load
 from semiretina.judging.predict import predict
 from semiretina.methods import METHODS
 from semiretina.records import LESIONS
@@ -123,14 +123,14 @@ def test_predictions_have_a_row_for_each_grade_and_labels_of_the_own_scale(run):
 
 
 def test_evaluate_predict_and_report_stand_on_the_same_grader(run, manifest, tmp_path):
-    again = rescore(run, "test")
+    again = evaluate(run, "test")
     result = json.loads((run / "result.json").read_text())
     assert again["scores"] == result["test"]
     # The two ungradable patients of the test set are referred.
     assert (again["photographs"], again["ungradable"], again["unreadable"]) == (8, 4, 0)
     patients = again["scores"]["dr"]["levels"]["patient"]
     assert (patients["units"], patients["ungradable"]) == (4, 2)
-    whole = rescore(run, manifest)
+    whole = evaluate(run, manifest)
     assert (whole["photographs"], whole["ungradable"]) == (40, 4)
     assert whole["scores"][ORDINAL]["n"] == 18
     # ICDR 0: patients 0, 2, 4, 6, ICDR 1: 3 and 9, so 12 photographs for all lesions; Messidor 0: patients 10, 12, 14,
@@ -143,7 +143,7 @@ def test_evaluate_predict_and_report_stand_on_the_same_grader(run, manifest, tmp
     }
 
     out = tmp_path / "predictions.csv"
-    grader = load_grader(run)
+    grader = load(run)
     assert predict(grader, [manifest], out) == (40, 0)
     rows = read(out)
     assert len(rows) == 40 * (1 + 5 + 4 + 1)
@@ -164,14 +164,14 @@ def test_evaluate_predict_and_report_stand_on_the_same_grader(run, manifest, tmp
 def test_records_of_another_scale_alone_are_scored_on_what_they_carry(run, manifest, tmp_path, capsys):
     other = tmp_path / "second.csv"
     write(other, [row for row in read(manifest) if row["dataset"] == "second"])
-    found = rescore(run, other)
+    found = evaluate(run, other)
     assert set(found["scores"]) >= {"dr", "dme"}
     assert ORDINAL not in found["scores"]
     assert f"task {ORDINAL}: these records have no label for it" in capsys.readouterr().err
     ungradable = tmp_path / "ungradable.csv"
     write(ungradable, [row for row in read(manifest) if row["quality"]])
     with pytest.raises(BadData, match="all of its 4 photographs are marked ungradable"):
-        rescore(run, ungradable)
+        evaluate(run, ungradable)
 
 
 class Stopped(Exception):
@@ -229,5 +229,5 @@ def test_a_scale_need_not_be_named_where_there_is_one(make_config, make_stage, m
         config = make_config(make_stage(method, epochs=1), tasks=tasks, data={"manifest": str(first)}, model=model)
         result = semiretina.train(config, tmp_path / method)
         assert result["test"]["severity-ordinal"]["n"] == 2
-        assert load_grader(tmp_path / method).tasks["severity-ordinal"].outputs == tuple(GRADES)
-        assert rescore(tmp_path / method, "test")["scores"] == result["test"]
+        assert load(tmp_path / method).tasks["severity-ordinal"].outputs == tuple(GRADES)
+        assert evaluate(tmp_path / method, "test")["scores"] == result["test"]

@@ -7,7 +7,6 @@ the split that it gives, shortcuts, shift. A later step leaves out what an earli
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from semiretina.collector import uncollected
 from semiretina.data.pixel_cache import default_cache
 from semiretina.data.split import find_groups
 from semiretina.errors import BadData
+from semiretina.files import finite
 from semiretina.records import COLUMNS, Reading, inspect_manifest, write_manifest
 
 PICTURES = 12  # places of a finding that a page shows with their photographs
@@ -55,7 +55,7 @@ class Audit:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values; a number that is not defined is None."""
-        found: dict[str, Any] = _plain(
+        found: dict[str, Any] = finite(
             {
                 "manifest": str(self.manifest),
                 "photographs": len(self.reading.records),
@@ -164,11 +164,3 @@ def _thumbnails(findings: Sequence[Finding], reading: Reading, pictures: Picture
                 if number is not None and len(place.files) <= 2 and pictures.entries[number].row is not None:
                     found[file] = pictures.jpeg(number)
     return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and isnan(value) else value

@@ -7,7 +7,8 @@ from itertools import chain
 from semiretina.audit.finding import Found, Place
 from semiretina.audit.names import fellow_key
 from semiretina.audit.pictures import Pictures
-from semiretina.data.duplicates import Pair, find_duplicates
+from semiretina.data.same_pictures import Pair
+from semiretina.data.same_pictures.duplicates import find_duplicates
 from semiretina.data.split import find_groups
 from semiretina.grouping import equal_pairs, first_joined
 from semiretina.records import LESIONS, Reading, Record

@@ -8,8 +8,8 @@ from operator import attrgetter
 from os.path import basename, splitext
 
 from semiretina.audit.finding import Found, Place
-from semiretina.csv_text import INVISIBLE, PLACEHOLDERS, shown
 from semiretina.records import Reading, Record
+from semiretina.table_text import INVISIBLE, PLACEHOLDERS, shown
 
 CROWD = 40  # photographs of one patient; more than two eyes, four fields and five visits give
 _ZEROS = re.compile(r"(?<![0-9.])0+(?=[0-9])")

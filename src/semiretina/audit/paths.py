@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from semiretina.audit.finding import Found, Place
-from semiretina.csv_text import INVISIBLE, shown
 from semiretina.records import MASK_COLUMNS, Reading
+from semiretina.table_text import INVISIBLE, shown
 
 
 def path_findings(reading: Reading, base: Path) -> Iterator[Found]:

@@ -20,6 +20,7 @@ Pixels = npt.NDArray[np.uint8]
 DECODER_VERSION = 1
 FILTER = "lanczos"
 CROPS = ("field-of-view", "none")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")  # by which photographs are found
 MAX_PIXELS = 100_000_000
 
 # How much larger than the output a photograph still is when the filter runs over it; coarser steps before are cheap.
@@ -53,17 +54,29 @@ class UnreadablePhotograph(ValueError):
     """A file that holds no photograph we can use. The message is the reason, without the path."""
 
 
-def read_photograph(file: Path | bytes, size: int, crop: str = "field-of-view") -> tuple[Pixels, Box]:
+def photographs_in(folder: Path, pattern: str = "*") -> list[Path]:
+    """The folder's files that are photographs by their name, sorted; the pattern "**/*" searches its subfolders too."""
+
+    def wanted(file: Path) -> bool:
+        # A Mac leaves "._name.jpg" beside name.jpg, and viewers keep their thumbnails in hidden folders.
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        return file.suffix.lower() in SUFFIXES and not hidden and file.is_file()
+
+    return sorted(file for file in folder.glob(pattern) if wanted(file))
+
+
+def read_photograph(file: Path | bytes | Image.Image, size: int, crop: str = "field-of-view") -> tuple[Pixels, Box]:
     """A photograph as uint8 [size, size, 3] RGB and the square of the original that it shows.
 
     `crop` is "field-of-view", the bounding square of the bright disc, or "none", the whole photograph. Where the square
     reaches outside the photograph it is black. A photograph without a field of view that stands out (no dark
     surround, nothing but black) is shown whole: nothing is lost. Of a file with several pictures, the first counts.
 
-    `file` may be the file's content. Raises UnreadablePhotograph, and OSError when the file cannot be opened.
+    `file` may be the file's content, or a picture of Pillow's, which gives what a PNG file of its pixels would. Raises
+    UnreadablePhotograph, and OSError when the file cannot be opened.
     """
     assert crop in CROPS, crop
-    data = file if isinstance(file, bytes) else file.read_bytes()
+    data = file.read_bytes() if isinstance(file, Path) else file
     # The disc is hardly ever smaller than the shorter side; where it is, the photograph is decoded again, finer.
     image, scale, full = _decode(data, lambda width, height: min(width, height) / (GAP * size))
     disc = find_disc(image) if crop == "field-of-view" else None
@@ -97,16 +110,20 @@ def read_mask(file: Path, box: Box, size: int, shape: tuple[int, int] | None = N
     return _any_in_bins(_any_in_bins(marked, left, right - left, size).T, top, right - left, size).T
 
 
-def _decode(data: bytes, reduction: Callable[[int, int], float]) -> tuple[Image.Image, int, tuple[int, int]]:
+def _decode(
+    data: bytes | Image.Image, reduction: Callable[[int, int], float]
+) -> tuple[Image.Image, int, tuple[int, int]]:
     """The upright RGB picture, the whole factor it was reduced by in decoding, and the full (width, height) upright.
 
     `reduction(width, height)` is the largest factor wanted. Only JPEG is reduced while it is decoded (by 1, 2, 4, 8).
     """
-    image = _open(data)
-    stored = image.size
+    image = _open(data) if isinstance(data, bytes) else data
+    width, height = stored = image.size
+    if width * height > MAX_PIXELS:
+        raise UnreadablePhotograph(f"{width}x{height} are more than {MAX_PIXELS // 1_000_000} megapixels")
     try:
         scale = 1
-        if isinstance(image, JpegImagePlugin.JpegImageFile):
+        if isinstance(data, bytes) and isinstance(image, JpegImagePlugin.JpegImageFile):
             wanted = reduction(*stored)
             scale = next((s for s in (8, 4, 2) if s <= wanted), 1)
             if scale > 1:
@@ -127,13 +144,9 @@ def _open(data: bytes) -> Image.Image:
     if plugin is None:
         raise UnreadablePhotograph("not a JPEG, PNG or TIFF file")
     try:
-        image = plugin(io.BytesIO(data))
+        return plugin(io.BytesIO(data))
     except Exception as error:  # as above: the header's parsing raises SyntaxError, struct.error, KeyError ...
         raise UnreadablePhotograph(_reason(error)) from None
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise UnreadablePhotograph(f"{width}x{height} are more than {MAX_PIXELS // 1_000_000} megapixels")
-    return image
 
 
 def _reason(error: Exception) -> str:

@@ -17,10 +17,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from semiretina.errors import BadData, Refused
+from semiretina.errors import BadData, Refused, summary
 from semiretina.files import read_text
 from semiretina.grouping import equal_pairs, first_joined
-from semiretina.records import ROLES, Record, parse_row, summary, write_manifest
+from semiretina.records import ROLES, Record, parse_row, write_manifest
 
 By = Literal["patient", "photograph"]
 
@@ -130,3 +130,71 @@ def find_groups(records: Sequence[Record], sha256: Sequence[str], by: By) -> lis
         names.append([(record.dataset, record.exam) if record.exam else "" for record in records])
     # A group is named by its first row, so that the name does not depend on the order of joining.
     return [f"g{row}" for row in first_joined(chain(*map(equal_pairs, names)), len(records))]
+
+
+def pictures_in_several_sets(split: Split) -> str:
+    """In words, which pictures (files of equal content) stand in several data sets, and their roles; "" where none.
+
+    They are one group, so that a picture which is tested in one set is `unused` in the other and never trained on.
+    """
+    holders: dict[str, set[str]] = defaultdict(set)
+    for digest, record in zip(split.sha256, split.records, strict=True):
+        holders[digest].add(record.dataset)
+    several = {digest for digest, datasets in holders.items() if len(datasets) > 1}
+    if not several:
+        return ""
+    roles: dict[str, Counter[str]] = defaultdict(Counter)
+    for digest, record, role in zip(split.sha256, split.records, split.roles, strict=True):
+        if digest in several:
+            roles[record.dataset][role] += 1
+    numbers = [
+        f"{dataset or 'no name'} {', '.join(f'{count} {role}' for role, count in sorted(counts.items()))}"
+        for dataset, counts in sorted(roles.items())
+    ]
+    verb = "picture stands" if len(several) == 1 else "pictures stand"
+    return f"{len(several)} {verb} in more than one data set, never separated by the split: {'; '.join(numbers)}"
+
+
+def patients_in_several_sets(split: Split) -> str:
+    """In words, how many patients' names stand in several data sets; "" where none.
+
+    A name counts within its data set alone, since collections number their patients from 1. Where two collections are
+    of one clinic, its patients may be tested in one and trained on in the other: only the user can know.
+    """
+    holders: dict[str, set[str]] = defaultdict(set)
+    for record in split.records:
+        if record.patient:
+            holders[record.patient].add(record.dataset)
+    several = [datasets for datasets in holders.values() if len(datasets) > 1]
+    if not several:
+        return ""
+    where = ", ".join(sorted(name or "no name" for name in set[str]().union(*several)))
+    verb = "name of a patient stands" if len(several) == 1 else "names of patients stand"
+    return (
+        f"{len(several)} {verb} in more than one data set ({where}), taken for different people; if they are the same, "
+        "give their photographs one `dataset` in the manifest"
+    )
+
+
+def kept_out(split: Split) -> str:
+    """In words, how many photographs a fold leaves alone, since the manifest gives them the role test; "" where none.
+
+    What else is of their groups stays out with them.
+    """
+    given = {group for group, record in zip(split.groups, split.records, strict=True) if record.split == "test"}
+    count = sum(record.split == "test" for record in split.records)
+    others = sum(group in given and not r.split for group, r in zip(split.groups, split.records, strict=True))
+    more = f", with {others} of the same patients, exams or pictures" if others else ""
+    noun, verb = ("photograph", "stays") if count == 1 else ("photographs", "stay")
+    return f"{count} {noun} that the manifest gives the role test {verb} out of the folds{more}" if count else ""
+
+
+def held_back(split: Split) -> str:
+    """In words, how many photographs are `unused` because of whom or what they show; "" where none."""
+    held = {group for group, role in zip(split.groups, split.roles, strict=True) if role.endswith(("val", "test"))}
+    count = sum(
+        role == "unused" and group in held and record.quality != "ungradable"
+        for record, group, role in zip(split.records, split.groups, split.roles, strict=True)
+    )
+    verb = "photograph shows" if count == 1 else "photographs show"
+    return f"{count} unused {verb} a patient, exam or picture that is kept for validation or test" if count else ""

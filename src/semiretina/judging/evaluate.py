@@ -2,30 +2,40 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
+from semiretina.config import Config
 from semiretina.data.regrade import regrade
-from semiretina.data.split import find_groups, list_sha256, read_split
+from semiretina.data.split import Split, find_groups, list_sha256, read_split
 from semiretina.errors import BadConfig, BadData, Refused
-from semiretina.files import sha256_of
-from semiretina.judging.grader import load_grader
-from semiretina.judging.inference import full_scores
-from semiretina.judging.ledger import note_look
+from semiretina.files import finite, sha256_of
+from semiretina.judging.decisions import Graded
+from semiretina.judging.grader import Grader, load
+from semiretina.judging.ledger import TestList, note_look
 from semiretina.judging.predict import grade_files
+from semiretina.judging.test_set import TestSet
 from semiretina.progress import progress, say
 from semiretina.records import Record, read_manifest
-from semiretina.run_folder import RunFolder, finite
+from semiretina.run_folder import RunFolder
 from semiretina.tasks import Task, make_tasks
 
 
-def rescore(run: Path, what: Path | str) -> dict[str, Any]:
+class _Known(NamedTuple):
+    """What is known of the photographs to be scored, once it is known which of them a grader can see."""
+
+    groups: Sequence[str]
+    seen: int  # used in training or selection
+    trained: Sequence[Record]
+    tested: TestList | None  # None where a look at them does not count
+
+
+def evaluate(run: Path | str, what: Path | str = "test") -> dict[str, Any]:
     """The scores of a run's grader on its own split ("val" or "test") or on a manifest, as in `result.json`.
 
     Tasks that the records do not carry are left out. Photographs that are ungradable by the manifest or cannot be read
-    are counted; in scores by photograph, eye and patient they are referred (`full_scores`). Those of another manifest
+    are counted; in scores by photograph, eye and patient they are referred (`TestSet.score`). Those of another manifest
     that the run used in training or selection, and its own "val" after a refit, are counted as `seen`: scores on them
     are too good.
 
@@ -33,87 +43,94 @@ def rescore(run: Path, what: Path | str) -> dict[str, Any]:
 
     Raises MissingInput where there is no finished run, BadConfig for another split, Refused for another grading scale.
     """
-    if not isinstance(what, Path) and what not in ("val", "test"):
-        raise BadConfig(f"split {what}: known are val and test")
+    if what not in ("val", "test") and not str(what).endswith(".csv"):
+        raise BadConfig(f"split {what}: known are val and test; or name a manifest (.csv)")
+    run, manifest = Path(run), None if what in ("val", "test") else Path(what)
     config = RunFolder(run).read_config()
-    grader, split = load_grader(run, batch=config.engine.eval_batch), read_split(run / "split.csv", config.data.by)
-    if isinstance(what, Path):
-        stated = regrade(read_manifest(what), config.data.regrade)
+    grader, split = load(run, batch=config.engine.eval_batch), read_split(run / "split.csv", config.data.by)
+    if manifest:
+        records, rows = list(regrade(read_manifest(manifest), config.data.regrade)), []
     else:
-        own = np.concatenate([split.rows(what), split.ungradable(what)])
-        stated = [split.records[row] for row in own]
-    if not stated:
-        raise BadData(f"{run}: no photograph of its split has the role {what}; name another")
-    gradable = [number for number, record in enumerate(stated) if record.quality != "ungradable"]
-    records = [stated[number] for number in gradable]
+        rows = [*split.rows(str(what)).tolist(), *split.ungradable(str(what)).tolist()]
+        records = [split.records[row] for row in rows]
     if not records:
-        raise BadData(f"{what}: all of its {len(stated)} photographs are marked ungradable; name others")
-    tasks = _carried(grader.tasks, records)
-    values: dict[str, list[Any]] = {name: [] for name in tasks}
-    scored: list[int] = []
-    with progress("Grading", len(records)) as advance:
-        for number, (file, graded, reason) in enumerate(grade_files(grader, [record.path for record in records])):
-            advance()
-            if graded is None:
-                say(f"{file}: {reason}; not scored")
-                continue
-            scored.append(number)
-            for name in tasks:
-                values[name].append(graded[name])
-    if not scored:
-        raise BadData(
-            f"{what}: none of its {len(records)} photographs can be read; look at the first: {file}: {reason}"
-        )
-    seeing = [gradable[number] for number in scored]
-    blind = {*range(len(stated))} - {*seeing}
-    kept = [stated[place] for place in seeing]
-    if isinstance(what, Path):
-        pictures = ["" if place in blind else sha256_of(record.path) for place, record in enumerate(stated)]
-        groups = find_groups(stated, pictures, config.data.by)
-        # By content: a copy under another name is the same photograph.
-        used = {split.sha256[row] for row in split.rows("train", "val", "unlabeled", "unlabeled-val")}
-        seen, trained = sum(picture in used for picture in pictures), []
+        raise BadData(f"{run}: no photograph of its split has the role {what}; name another")
+    gradable = [number for number, record in enumerate(records) if record.quality != "ungradable"]
+    if not gradable:
+        raise BadData(f"{what}: all of its {len(records)} photographs are marked ungradable; name others")
+    tasks = _carried(grader.tasks, [records[number] for number in gradable])
+    answers = _grade(grader, records, gradable, str(what))
+    if manifest:
+        known = _known_of_manifest(manifest, records, sorted(answers), config, split)
     else:
-        groups = [split.groups[row] for row in own]
-        seen = len(kept) if what == "val" and config.refit == "train+val" else 0
-        trained = [split.records[row] for row in split.rows("train")]
-    if what != "val":
-        other = isinstance(what, Path)
-        note_look(
-            what if isinstance(what, Path) else Path(config.data.manifest),
-            "evaluate",
-            run,
-            sha256=list_sha256([pictures[place] for place in seeing]) if other else split.test_sha256,
-            photographs=len(kept),
-            thresholds=grader.thresholds,
-            fold=None if other else config.data.fold,
-        )
-    found = full_scores(
+        known = _known_of_split(str(what), rows, config, split)
+    if known.tested:
+        note_look(run, "evaluate", known.tested, grader.thresholds)
+    graded = [records[number] for number in answers]
+    test = TestSet(
         tasks,
-        {name: np.stack(rows) for name, rows in values.items()},
-        {name: torch.from_numpy(task.targets(kept)) for name, task in tasks.items()},
-        kept,
-        [groups[place] for place in seeing],
-        grader.thresholds,
-        ungradable=[(stated[place], groups[place]) for place in sorted(blind)],
-        trained=trained,
-        prevalence=config.prevalence,
+        graded,
+        [known.groups[number] for number in answers],
+        {name: task.targets(graded) for name, task in tasks.items()},
+        ungradable=[(record, known.groups[n]) for n, record in enumerate(records) if n not in answers],
+        trained=known.trained,
     )
+    values = {name: np.stack([answer[name] for answer in answers.values()]) for name in tasks}
     return {
         "data": str(what),
-        "photographs": len(stated),
-        "ungradable": len(stated) - len(records),
-        "unreadable": len(records) - len(kept),
-        "seen": seen,
-        "scores": finite(found),
+        "photographs": len(records),
+        "ungradable": len(records) - len(gradable),
+        "unreadable": len(gradable) - len(graded),
+        "seen": known.seen,
+        "scores": finite(test.score(values, grader.thresholds, config.prevalence)),
     }
+
+
+def _grade(grader: Grader, records: Sequence[Record], gradable: Sequence[int], what: str) -> dict[int, Graded]:
+    """The answers to the gradable photographs by their numbers, in order; what cannot be read is said and left out."""
+    answers: dict[int, Graded] = {}
+    unread: list[str] = []
+    with progress("Grading", len(gradable)) as advance:
+        files = [records[number].path for number in gradable]
+        for number, (file, graded, reason) in zip(gradable, grade_files(grader, files), strict=True):
+            advance()
+            if graded is None:
+                unread.append(f"{file}: {reason}")
+                say(f"{unread[-1]}; not scored")
+            else:
+                answers[number] = graded
+    if not answers:
+        raise BadData(f"{what}: none of its {len(gradable)} photographs can be read; look at the first: {unread[0]}")
+    return answers
+
+
+def _known_of_split(role: str, rows: Sequence[int], config: Config, split: Split) -> _Known:
+    photographs = len(split.rows(role))
+    tested = TestList(Path(config.data.manifest), split.test_sha256, photographs, fold=config.data.fold)
+    return _Known(
+        [split.groups[row] for row in rows],
+        photographs if role == "val" and config.refit == "train+val" else 0,
+        [split.records[row] for row in split.rows("train")],
+        tested if role == "test" else None,
+    )
+
+
+def _known_of_manifest(
+    manifest: Path, records: Sequence[Record], graded: Sequence[int], config: Config, split: Split
+) -> _Known:
+    hashes = {number: sha256_of(records[number].path) for number in graded}
+    groups = find_groups(records, [hashes.get(number, "") for number in range(len(records))], config.data.by)
+    # By content: a copy under another name is the same photograph.
+    used = {split.sha256[row] for row in split.rows("train", "val", "unlabeled", "unlabeled-val")}
+    seen = sum(picture in used for picture in hashes.values())
+    return _Known(groups, seen, [], TestList(manifest, list_sha256(list(hashes.values())), len(graded)))
 
 
 def _carried(known: Mapping[str, Task], records: Sequence[Record]) -> dict[str, Task]:
     tasks: dict[str, Task] = {}
     for name, task in known.items():
         try:
-            found = make_tasks([name], records)[name]
+            carried = make_tasks([name], records)[name]
         except BadConfig:
             scales = ", ".join(sorted({record.scale for record in records if record.grade is not None}))
             raise Refused(
@@ -122,12 +139,12 @@ def _carried(known: Mapping[str, Task], records: Sequence[Record]) -> dict[str, 
         except BadData:
             say(f"task {name}: these records have no label for it, so it is not scored")
             continue
-        if found.outputs != task.outputs:
-            theirs, ours = ", ".join(found.outputs), ", ".join(task.outputs)
+        if carried.outputs != task.outputs:
+            theirs, ours = ", ".join(carried.outputs), ", ".join(task.outputs)
             raise Refused(
                 f"task {name}: the grader knows {ours}, these records {theirs}; score it on records of its own scale"
             )
-        tasks[name] = found
+        tasks[name] = carried
     if not tasks:
         raise BadData(
             f"these records carry no label for any of the grader's tasks, {', '.join(known)}; fill their columns"

@@ -9,6 +9,7 @@ forbid that, it counts. A line of `test-ledger.jsonl` is one look:
 | `kind` | `train`: at the end of a training; `evaluate`: later; `tracked`: at every epoch, the paper's protocol |
 | `run` | the run folder, relative to the ledger where it is inside |
 | `config` | the SHA-256 of the run's `config.toml` |
+| `grader` | the SHA-256 of its weights, or of all folds'; a `tracked` look begins before there are any |
 | `sha256`, `photographs` | hash of the test list (`data.split.list_sha256`) and its length |
 | `thresholds` | of each output |
 | `manifest` | name of the manifest that the list is from |
@@ -16,8 +17,9 @@ forbid that, it counts. A line of `test-ledger.jsonl` is one look:
 | `apart` | where it is all that a cross-validation tests: hash of the given test list, which stayed out of the folds |
 """
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +37,17 @@ PATIENCE = 60.0  # seconds that a look waits for others to write theirs down
 Kind = Literal["train", "evaluate", "tracked"]
 
 
+@dataclass(frozen=True)
+class TestList:
+    """The photographs of a manifest that are looked at: their hash and number; `fold` and `apart` as above."""
+
+    manifest: Path
+    sha256: str
+    photographs: int
+    fold: int | None = None
+    apart: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Look:
     """One line of the ledger, as the module says."""
@@ -47,18 +60,19 @@ class Look:
     photographs: int
     thresholds: Mapping[str, float]
     manifest: str
+    grader: str | None = None  # None also in lines of before
     fold: int | None = None
     apart: str | None = None
 
     @property
     def same(self) -> tuple[object, ...]:
         """Equal for looks that show the same result: a training that is resumed at its end looks at it again."""
-        return self.kind, self.run, self.config, self.sha256, tuple(sorted(self.thresholds.items()))
+        return self.kind, self.run, self.config, self.grader, self.sha256, tuple(sorted(self.thresholds.items()))
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What the ledger tells of one test list."""
+    """What the ledger says of one test list."""
 
     count: int = 0
     tracked: int = 0  # of them, trainings that tracked it at every epoch
@@ -69,22 +83,12 @@ class Looks:
     last: str = ""
 
 
-def note_look(
-    manifest: Path,
-    kind: Kind,
-    run: Path,
-    *,
-    sha256: str,
-    photographs: int,
-    thresholds: Mapping[str, float],
-    fold: int | None = None,
-    apart: str | None = None,
-) -> None:
-    """Appends a look to the ledger beside the manifest; one of a training only once for the same result.
+def note_look(run: Path, kind: Kind, tested: TestList, thresholds: Mapping[str, float]) -> None:
+    """Appends a look to the ledger beside the manifest; that at the end of a training only once for the same network.
 
     Where nothing can be written, that is said and nothing else happens: no training fails by it at its end.
     """
-    ledger = ledger_of(manifest)
+    ledger = ledger_of(tested.manifest)
     if not ledger.parent.is_dir():
         say(f"{ledger}: its folder is gone; this look at the test set is not written down")
         return
@@ -92,17 +96,18 @@ def note_look(
         look = Look(
             when=datetime.now(UTC).isoformat(timespec="seconds"),
             kind=kind,
-            run=_place(run, ledger.parent),
+            run=_path_of(run, ledger.parent),
             config=sha256_of(RunFolder(run).config),
-            sha256=sha256,
-            photographs=photographs,
+            grader=None if kind == "tracked" else _weights_of(run),
+            sha256=tested.sha256,
+            photographs=tested.photographs,
             thresholds=dict(thresholds),
-            manifest=manifest.name,
-            fold=fold,
-            apart=apart,
+            manifest=tested.manifest.name,
+            fold=tested.fold,
+            apart=tested.apart,
         )
         with FileLock(ledger.with_name(f".{LEDGER}.lock"), timeout=PATIENCE):
-            if kind == "evaluate" or look.same not in {old.same for old in read_ledger(manifest)}:
+            if kind != "train" or look.same not in {old.same for old in read_ledger(tested.manifest)}:
                 _append(ledger, look)
     except Timeout:
         say(f"{ledger}: another process holds it; this look at the test set is not written down")
@@ -113,32 +118,29 @@ def note_look(
 def looks(manifest: Path, test_sha256: str) -> Looks:
     """How often, and by whom, the list of test photographs was looked at; nothing where there is no ledger.
 
-    `changed`: of the runs that looked with different thresholds. `others` leaves out the folds of cross-validations,
-    which are meant to differ, and does not hold a given test list against the folds that it stayed out of, nor these
-    against it.
+    `changed`: of the runs whose network looked with different thresholds. `others` leaves out the folds of
+    cross-validations, which are meant to differ, and does not hold a given test list against the folds that it stayed
+    out of, nor these against it.
     """
     known = read_ledger(manifest)
-    own = [look for look in known if look.sha256 == test_sha256]
-    apart = {test_sha256, *(look.apart for look in own)}
-    thresholds: dict[str, list[Mapping[str, float]]] = {}
-    for look in own:
-        seen = thresholds.setdefault(look.run, [])
-        # What was tracked knew no threshold but the configuration's.
-        if look.kind != "tracked" and look.thresholds not in seen:
-            seen.append(look.thresholds)
+    at_it = [look for look in known if look.sha256 == test_sha256]
+    apart = {test_sha256, *(look.apart for look in at_it)}
+    by_run: dict[str, list[Look]] = {}
+    for look in at_it:
+        by_run.setdefault(look.run, []).append(look)
     others: dict[str, int] = {}
     for look in known:
         known_apart = look.sha256 in apart or look.apart == test_sha256
         if not known_apart and look.manifest == manifest.name and look.fold is None:
             others[look.sha256] = others.get(look.sha256, 0) + 1
     return Looks(
-        count=len(own),
-        tracked=sum(look.kind == "tracked" for look in own),
-        runs=tuple(thresholds),
-        changed={run: tuple(seen) for run, seen in thresholds.items() if len(seen) > 1},
+        count=len(at_it),
+        tracked=sum(look.kind == "tracked" for look in at_it),
+        runs=tuple(by_run),
+        changed={run: several for run, those in by_run.items() if (several := _changed(those))},
         others=others,
-        first=min((look.when for look in own), default=""),
-        last=max((look.when for look in own), default=""),
+        first=min((look.when for look in at_it), default=""),
+        last=max((look.when for look in at_it), default=""),
     )
 
 
@@ -154,6 +156,29 @@ def read_ledger(manifest: Path) -> list[Look]:
 def ledger_of(manifest: Path) -> Path:
     """The ledger beside a manifest."""
     return manifest.resolve().parent / LEDGER
+
+
+def _changed(looks_of_run: Sequence[Look]) -> tuple[Mapping[str, float], ...]:
+    """The thresholds with which one network of this run looked, where they are several."""
+    graders = {look.grader for look in looks_of_run} - {None}
+    only = next(iter(graders)) if len(graders) == 1 else None
+    thresholds: dict[str | None, list[Mapping[str, float]]] = {}
+    for look in looks_of_run:
+        # A line that names no network is of the only one that others name.
+        seen = thresholds.setdefault(look.grader or only, [])
+        # What was tracked knew no threshold but the configuration's.
+        if look.kind != "tracked" and look.thresholds not in seen:
+            seen.append(look.thresholds)
+    return next((tuple(seen) for seen in thresholds.values() if len(seen) > 1), ())
+
+
+def _weights_of(run: Path) -> str | None:
+    """The hash of a run's network, or of those of its folds; None where it has none."""
+    alone = run / "grader.safetensors"
+    files = [alone] if alone.exists() else sorted(run.glob("fold-*/grader.safetensors"))
+    if len(files) == 1:
+        return sha256_of(files[0])
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest() if files else None
 
 
 def _parse(line: bytes) -> Look | None:
@@ -177,6 +202,6 @@ def _append(ledger: Path, look: Look) -> None:
         out.write((b"" if ends else b"\n") + json.dumps(row).encode() + b"\n")
 
 
-def _place(run: Path, base: Path) -> str:
-    own = run.resolve()
-    return own.relative_to(base).as_posix() if own.is_relative_to(base) else str(own)
+def _path_of(run: Path, base: Path) -> str:
+    whole = run.resolve()
+    return whole.relative_to(base).as_posix() if whole.is_relative_to(base) else str(whole)

@@ -1,6 +1,5 @@
 """Which lesions survive the decoder, on the photographs of a split that come with masks of them."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from math import nan
@@ -16,11 +15,11 @@ from semiretina.data.image import Box, UnreadablePhotograph, read_mask
 from semiretina.data.pixels import Pixels, Rows
 from semiretina.data.split import Split
 from semiretina.data.views import to_float
-from semiretina.files import write_text
+from semiretina.errors import summary
+from semiretina.files import write_json
 from semiretina.models.network import Network
 from semiretina.progress import say
-from semiretina.records import LESIONS, Record, summary
-from semiretina.run_folder import finite
+from semiretina.records import LESIONS, Record
 from semiretina.scoring.intervals import Estimate
 from semiretina.scoring.lesion_survival import Lesion, lesion_survival, survival_table
 
@@ -37,7 +36,7 @@ def write_survival(file: Path, split: Split, role: str, pixels: Pixels, network:
     rows = np.array([row for row in split.rows(role) if has_masks(split.records[row])], np.int64)
     if len(rows):
         content = {"role": role, **survival(split, rows, pixels, network, batch)}
-        write_text(file, json.dumps(finite(content), indent=1) + "\n")
+        write_json(file, content)
 
 
 def survival(split: Split, rows: Rows, pixels: Pixels, network: Network, batch: int) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def survival(split: Split, rows: Rows, pixels: Pixels, network: Network, batch: 
     Beside the reconstructions three controls are judged: the original, of which all survive by construction; the
     original blurred by a Gaussian of `BLUR` pixels; and chance, the reconstruction of the photograph before, at the
     same place. A decoder whose pictures are full of seams and spots keeps many small contrasts by chance alone. Chance
-    is unknown for a photograph alone. Photographs whose masks cannot be read are left out, and told.
+    is unknown for a photograph alone. Photographs whose masks cannot be read are left out and named.
     """
     lesions: dict[str, list[list[Lesion]]] = {picture: [] for picture in PICTURES}
     defects: list[str] = []
@@ -84,10 +83,10 @@ def _reconstructed(
     training = network.training
     network.eval()
     for start in range(0, len(rows), batch):
-        own = rows[start : start + batch]
-        images = to_float(pixels.take(own))
+        batch_rows = rows[start : start + batch]
+        images = to_float(pixels.take(batch_rows))
         decoded = network.decode(network.encode(images)).float().clamp(0, 1)
-        for row, *pair in zip(own, images, decoded, strict=True):
+        for row, *pair in zip(batch_rows, images, decoded, strict=True):
             original, reconstruction = (np.asarray(image.permute(1, 2, 0).cpu().numpy(), np.float32) for image in pair)
             yield int(row), original, reconstruction
     network.train(training)
@@ -115,6 +114,6 @@ def _table(lesions: Mapping[str, Sequence[Sequence[Lesion]]], *, chance: bool) -
     rows = []
     for classes in zip(*tables, strict=True):
         counts = {key: getattr(classes[0], key) for key in ("type", "sizes", "lesions", "measurable")}
-        shares = {picture: asdict(own.surviving) for picture, own in zip(PICTURES, classes, strict=True)}
+        shares = {picture: asdict(row.surviving) for picture, row in zip(PICTURES, classes, strict=True)}
         rows.append(counts | shares | ({} if chance else {"chance": asdict(Estimate(nan))}))
     return rows

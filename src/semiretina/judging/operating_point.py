@@ -4,52 +4,81 @@
 """
 
 from collections.abc import Mapping
-from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-from torch import Tensor
+import numpy.typing as npt
 
-from semiretina import checkpoint
-from semiretina.config import Operating
-from semiretina.judging.inference import Floats, infer_rows, probabilities
-from semiretina.judging.test_set import patients_of
-from semiretina.models.network import Network
+from semiretina.config import Config
+from semiretina.judging.test_set import Answers
 from semiretina.scoring.abstention import conformal, conformal_quantile, referrals
-from semiretina.scoring.intervals import Floats as Doubles
-from semiretina.scoring.intervals import Ints
-from semiretina.scoring.thresholds import LEAST, lacking, point_at, threshold_for
-from semiretina.tasks import Targets, Task, classes_of, keys_of
-from semiretina.training.epoch import Phase
+from semiretina.scoring.intervals import Floats, Ints
+from semiretina.scoring.thresholds import point_at, threshold_for
+from semiretina.tasks import Targets, Task
 
 
 class Known(NamedTuple):
     """The photographs whose label for one output is known: 0 or 1, or their class."""
 
     labels: Ints  # [n]
-    probabilities: Doubles  # [n], or [n, k] of classes
+    probabilities: Floats  # [n], or [n, k] of classes
     patients: Ints  # [n]
 
 
-def known_labels(task: Task, targets: Targets) -> dict[str, Ints]:
-    """KEY -> [n] labels, or classes; negative where unknown."""
-    if task.kind != "binary":
-        return {task.name: classes_of(task, targets)}
-    return {key: np.nan_to_num(targets[:, number], nan=-1).astype(np.int64) for number, key in enumerate(keys_of(task))}
+@dataclass(frozen=True)
+class HeldOut:
+    """Answers to n photographs that the network did not learn from, by task, and what is known of these photographs."""
+
+    tasks: Mapping[str, Task]
+    logits: Mapping[str, npt.ArrayLike]  # [n, k]
+    targets: Mapping[str, Targets]
+    patients: Ints
+    source: str  # whose answers these are, in words
+
+
+@dataclass(frozen=True)
+class OperatingPoints:
+    """By KEY what was fixed, as in `result.json`, and the calibrated answers that it was fixed on; or nothing."""
+
+    points: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    answers: Mapping[str, Known] = field(default_factory=dict)
+
+    @property
+    def temperatures(self) -> dict[str, float]:
+        """KEY -> what its logits are divided by."""
+        return {key: point["temperature"] for key, point in self.points.items()}
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """KEY -> the threshold of each yes or no."""
+        return {key: point["threshold"] for key, point in self.points.items() if "threshold" in point}
+
+    def add_to(self, scores: Mapping[str, dict[str, Any]], test: Mapping[str, Known]) -> None:
+        """Adds to the scores of each KEY what the grader gains on test by not answering: "abstention", and "conformal".
+
+        The conformal quantile comes from the answers that the points were fixed on. That their temperature does too,
+        and that out-of-fold answers are of other networks, the guarantee of coverage does not allow for: the coverage
+        that is measured tells.
+        """
+        for key, (labels, p, patients) in (test if self.points else {}).items():
+            quantile = conformal_quantile(self.answers[key].labels, self.answers[key].probabilities)
+            rows = referrals(labels, p, patients, self.thresholds.get(key, 0.5))
+            scores[key]["abstention"] = [asdict(row) for row in rows]
+            scores[key]["conformal"] = asdict(conformal(labels, p, patients, quantile))
+            scores[key]["caution"] += self.points[key].get("caution", [])
 
 
 def known_answers(
-    tasks: Mapping[str, Task], values: Mapping[str, Floats], targets: Mapping[str, Tensor], patients: Ints
+    tasks: Mapping[str, Task], values: Answers, targets: Mapping[str, Targets], patients: Ints
 ) -> dict[str, Known]:
     """KEY -> labels, probabilities and patients [n] where the label is known."""
-    found = {}
+    answers = {}
     for name, task in tasks.items():
-        for number, (key, labels) in enumerate(known_labels(task, targets[name].cpu().numpy()).items()):
-            known = labels >= 0
-            column = values[name][:, number] if task.kind == "binary" else values[name]
-            found[key] = Known(labels[known], column[known].astype(np.float64), patients[known])
-    return found
+        labels = task.labels(targets[name])
+        for key, p in task.by_key(values[name]).items():
+            known = labels[key] >= 0
+            answers[key] = Known(labels[key][known], p[known], patients[known])
+    return answers
 
 
 def lacking_labels(tasks: Mapping[str, Task], targets: Mapping[str, Targets]) -> list[str]:
@@ -57,96 +86,41 @@ def lacking_labels(tasks: Mapping[str, Task], targets: Mapping[str, Targets]) ->
 
     A yes or no needs 50 of each, a choice among classes 100 labels.
     """
-    wanting = []
-    for name, task in tasks.items():
-        for key, labels in known_labels(task, targets[name]).items():
-            known = labels[labels >= 0]
-            if task.kind == "binary":
-                found = lacking(known)
-            else:
-                found = f"{len(known)} labels" if len(known) < 2 * LEAST else ""
-            if found:
-                wanting.append(f"{found} of '{key}'")
-    return wanting
+    lacking = {
+        key: task.lacking(labels[labels >= 0])
+        for name, task in tasks.items()
+        for key, labels in task.labels(targets[name]).items()
+    }
+    return [f"{words} of '{key}'" for key, words in lacking.items() if words]
 
 
-def fix_on_val(phase: Phase, network: Network) -> tuple[dict[str, dict[str, Any]], dict[str, Known]]:
-    """The operating points (`fix_points`), and the answers to the validation photographs that they were fixed on.
-
-    A refit trains on these photographs: then it is the answers of the network that was selected before it that count.
-    """
-    config, split, rows, source = phase.config, phase.split, phase.split.rows("val"), "val"
-    assert config.operating
-    if config.refit == "train+val":
-        network, source = deepcopy(network), "val, by the network selected before the refit"
-        network.load_state_dict(checkpoint.load(phase.run.checkpoints / "best")[0])
-    logits = infer_rows(network.eval(), phase.pixels, rows, config.engine.eval_batch)
-    patients = patients_of([split.records[row] for row in rows], [split.groups[row] for row in rows])
-    return fix_points(config.operating, config.threshold, phase.tasks, logits, phase.truth(rows), patients, source)
-
-
-def fix_points(
-    operating: Operating,
-    threshold: float,
-    tasks: Mapping[str, Task],
-    logits: Mapping[str, Tensor],
-    targets: Mapping[str, Tensor],
-    patients: Ints,
-    source: str,
-) -> tuple[dict[str, dict[str, Any]], dict[str, Known]]:
-    """The temperature of each output, and the threshold of each yes or no, from answers of photographs not trained on.
+def fix_points(config: Config, held_out: HeldOut) -> OperatingPoints:
+    """The temperature of each output, and the threshold of each yes or no, from answers to photographs not trained on.
 
     The points are those of `result.json`: KEY -> temperature and n; of a yes or no also its threshold (of the
     calibrated probability), what it is `aimed` at, the sensitivity and specificity that it reaches on these
-    photographs, and positives. `threshold` stays where nothing is aimed at; `source` says whose answers these are.
-    With them come the calibrated answers.
+    photographs, and positives. The configuration's threshold stays where nothing is aimed at.
 
     Raises Refused below 50 positives or negatives.
     """
-    temperatures = {key: 1.0 for task in tasks.values() for key in keys_of(task)}
+    operating, tasks = config.operating, held_out.tasks
+    assert operating
+    temperatures = {key: 1.0 for task in tasks.values() for key in task.keys}
     if operating.calibrate:
-        temperatures = fit_temperatures(tasks, logits, targets)
+        for name, task in tasks.items():
+            temperatures |= task.fit_temperatures(held_out.logits[name], held_out.targets[name])
     values = {
-        name: probabilities(task, logits[name], [temperatures[key] for key in keys_of(task)])
+        name: task.probabilities(held_out.logits[name], [temperatures[key] for key in task.keys])
         for name, task in tasks.items()
     }
     aims = {"sensitivity": operating.sensitivity, "specificity": operating.specificity}
     aim = {name: wanted for name, wanted in aims.items() if wanted is not None}
-    aimed = " ".join(f"{name} {wanted:g}" for name, wanted in (aim or {"threshold": threshold}).items())
-    answers = known_answers(tasks, values, targets, patients)
+    aimed = " ".join(f"{name} {wanted:g}" for name, wanted in (aim or {"threshold": config.threshold}).items())
+    answers = known_answers(tasks, values, held_out.targets, held_out.patients)
     points: dict[str, dict[str, Any]] = {}
-    for key, (labels, p, own) in answers.items():
-        points[key] = {"temperature": temperatures[key], "n": len(labels), "from": source}
+    for key, (labels, p, patients) in answers.items():
+        points[key] = {"temperature": temperatures[key], "n": len(labels), "from": held_out.source}
         if p.ndim == 1:
-            chosen = threshold_for(labels, p, **aim) if aim else threshold
-            points[key] |= {"aimed": aimed, **asdict(point_at(labels, p, own, chosen))}
-    return points, answers
-
-
-def fit_temperatures(
-    tasks: Mapping[str, Task], logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]
-) -> dict[str, float]:
-    """KEY -> the temperature that its logits are divided by."""
-    temperatures: dict[str, float] = {}
-    for name, task in tasks.items():
-        temperatures |= task.fit_temperatures(logits[name].numpy(), targets[name].cpu().numpy())
-    return temperatures
-
-
-def uncertainty(
-    thresholds: Mapping[str, float], fixed_on: Mapping[str, Known], test: Mapping[str, Known]
-) -> dict[str, dict[str, Any]]:
-    """KEY -> what the grader gains on test by not answering: "abstention", and "conformal".
-
-    The conformal quantile comes from the answers that the points were `fixed_on`. That their temperature does too, and
-    that out-of-fold answers are of other networks, the guarantee of coverage does not allow for: the coverage that is
-    measured tells.
-    """
-    found = {}
-    for key, (labels, p, patients) in test.items():
-        quantile = conformal_quantile(fixed_on[key].labels, fixed_on[key].probabilities)
-        found[key] = {
-            "abstention": [asdict(row) for row in referrals(labels, p, patients, thresholds.get(key, 0.5))],
-            "conformal": asdict(conformal(labels, p, patients, quantile)),
-        }
-    return found
+            chosen = threshold_for(labels, p, **aim) if aim else config.threshold
+            points[key] |= {"aimed": aimed, **asdict(point_at(labels, p, patients, chosen))}
+    return OperatingPoints(points, answers)

@@ -1,4 +1,4 @@
-"""Operating points from the answers of a cross-validation, of whose photographs no network saw those it answered.
+"""Operating points from the answers of a cross-validation, each by a network that did not learn from that photograph.
 
 A few hundred labels never leave 50 positives and 50 negatives in validation; out of folds all of them count. This is
 what scikit-learn's `CalibratedClassifierCV(ensemble=False)` does: calibrate on the answers of the folds together, and
@@ -6,7 +6,7 @@ train one network on everything. A caution: the answers are of K networks, each 
 less its validation ones. The scales of their logits differ from each other, and that of the one network, which learned
 from more, may differ from all: its test photographs tell.
 
-The run folder keeps a copy, `predictions-folds.csv`, and says in `predictions-folds.json` whose it is.
+The run folder keeps a copy, `predictions-folds.csv`, and `predictions-folds.json` names the folds that it is from.
 """
 
 import json
@@ -14,20 +14,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from semiretina.config import Config
 from semiretina.data.split import By, Split, find_groups, read_split
 from semiretina.errors import BadConfig, BadData, MissingInput, Refused
-from semiretina.files import read_text, sha256_of, write_text
-from semiretina.judging.operating_point import Known, fix_points, known_labels, lacking_labels
-from semiretina.judging.predictions import logits_of, patients_in, read_answers, targets_of
+from semiretina.files import read_text, sha256_of, write_json, write_text
+from semiretina.judging.operating_point import HeldOut, Known, OperatingPoints, fix_points, lacking_labels
+from semiretina.judging.predictions import read_predictions
+from semiretina.judging.strata import patients_in
 from semiretina.progress import say
 from semiretina.run_folder import RunFolder
 from semiretina.scoring.intervals import Ints
 from semiretina.scoring.thresholds import alike
 from semiretina.tasks import Task
-from semiretina.training.epoch import Phase
 
 # What may differ between the folds and the run that builds on their answers: how many photographs each holds out, what
 # is said of the answers afterwards, and where they were computed. A threshold of another network would mean nothing.
@@ -51,8 +51,8 @@ def open_folds(config: Config) -> RunFolder:
     where, train = f"operating.folds: {folds.path}", "`semiretina train CONFIG -o data.folds=5 --out FOLDER`"
     if not folds.config.exists():
         raise MissingInput(f"{where}: no cross-validation here (no config.toml); train one with {train}")
-    own = folds.read_config()
-    if not own.data.folds or own.data.fold is not None:
+    trained = folds.read_config().data
+    if not trained.folds or trained.fold is not None:
         raise MissingInput(f"{where}: one run and no cross-validation; train one with {train}")
     lacking = [file.name for file in (folds.result, folds.split, folds.predictions("test")) if not file.exists()]
     if lacking:
@@ -72,7 +72,8 @@ def take_answers(folds: RunFolder, config: Config, split: Split, tasks: Mapping[
     """
     assert config.operating
     where = f"operating.folds: {folds.path}"
-    if known := known_to_folds(split, read_split(folds.split, config.data.by), config.data.by):
+    known = known_to_folds(split, read_split(folds.split, config.data.by), config.data.by)
+    if known:
         more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
         raise Refused(
             f"{where}: knows the labels of {len(known)} of the {len(split.rows('test'))} photographs that this run "
@@ -80,13 +81,13 @@ def take_answers(folds: RunFolder, config: Config, split: Split, tasks: Mapping[
             f"{', '.join(known[:NAMED])}{more}. Keep these out of the folds by the role test in the manifest's column "
             "split (`semiretina data hold-out` writes it), or test none here: data.test = 0"
         )
-    answers = read_answers(folds.predictions("test"), tasks)
-    if (answers.folds < 0).any():
+    table = read_predictions(folds.predictions("test"), tasks)
+    if table.folds is None:
         raise BadData(
             f"{folds.predictions('test')}: does not say which fold answered; delete {folds.result.name} there and give "
             "the same training again, which joins the finished folds anew"
         )
-    targets = {name: targets_of(task, answers.labels[name]) for name, task in tasks.items()}
+    targets = {name: task.targets_of_cells(table.labels[name]) for name, task in tasks.items()}
     if wanting := lacking_labels(tasks, targets):
         raise BadConfig(
             f"{where}: too few labels to fix anything on: {'; '.join(wanting)}. At least 50 positives and 50 "
@@ -95,7 +96,7 @@ def take_answers(folds: RunFolder, config: Config, split: Split, tasks: Mapping[
     file, count = run.predictions("folds"), folds.read_config().data.folds
     write_text(file, read_text(folds.predictions("test")))
     source = f"out-of-fold answers of {count} networks, {folds.path.name}"
-    run.write_json(file.with_suffix(".json"), {"from": source, "folder": str(folds.path), "sha256": sha256_of(file)})
+    write_json(file.with_suffix(".json"), {"from": source, "folder": str(folds.path), "sha256": sha256_of(file)})
 
 
 def known_to_folds(split: Split, folds: Split, by: By) -> list[str]:
@@ -117,63 +118,64 @@ def known_to_folds(split: Split, folds: Split, by: By) -> list[str]:
 def check_copy(run: RunFolder) -> dict[str, Any]:
     """What the run folder says of its copy. Raises MissingInput where it is gone, Refused where it was edited."""
     file = run.predictions("folds")
-    told: dict[str, Any] = json.loads(read_text(file.with_suffix(".json")))
+    origin: dict[str, Any] = json.loads(read_text(file.with_suffix(".json")))
     if not file.exists():
         raise MissingInput(
-            f"{file}: is gone; copy {Path(told['folder']) / 'predictions-test.csv'} there again, or train anew"
+            f"{file}: is gone; copy {Path(origin['folder']) / 'predictions-test.csv'} there again, or train anew"
         )
-    if sha256_of(file) != told["sha256"]:
+    if sha256_of(file) != origin["sha256"]:
         raise Refused(
             f"{file}: was edited after the run began (its SHA-256 is not that in {file.stem}.json); restore it, or "
             "train anew in another --out"
         )
-    return told
+    return origin
 
 
-def fix_on_folds(phase: Phase) -> tuple[dict[str, dict[str, Any]], dict[str, Known]]:
-    """The operating points (`fix_points`), and the out-of-fold answers that they were fixed on.
+def fix_on_folds(config: Config, run: RunFolder, tasks: Mapping[str, Task]) -> OperatingPoints:
+    """The operating points (`fix_points`) of the out-of-fold answers in the run folder.
 
     A point with a threshold also holds what each network reaches `by_fold`, and a `caution` where these differ by more
     than chance.
     """
-    config, tasks = phase.config, phase.tasks
-    assert config.operating
-    source = check_copy(phase.run)["from"]
-    answers = read_answers(phase.run.predictions("folds"), tasks)
-    logits = {name: logits_of(task, answers.probabilities[name]) for name, task in tasks.items()}
-    truth = {name: torch.from_numpy(targets_of(task, answers.labels[name])) for name, task in tasks.items()}
-    patients = patients_in(answers, config.data.by)
-    points, known = fix_points(config.operating, config.threshold, tasks, logits, truth, patients, source)
+    source = check_copy(run)["from"]
+    table = read_predictions(run.predictions("folds"), tasks)
+    assert table.folds is not None
+    targets = {name: task.targets_of_cells(table.labels[name]) for name, task in tasks.items()}
+    # The table's digits are those of a probability of float32.
+    logits = {name: task.logits_of(table.probabilities[name].astype(np.float32)) for name, task in tasks.items()}
+    patients = patients_in(table, config.data.by)
+    fixed = fix_points(config, HeldOut(tasks, logits, targets, patients, source))
     for name, task in tasks.items():
-        for key, labels in known_labels(task, truth[name].numpy()).items():
-            if "threshold" in points[key]:
-                points[key] |= by_fold(known[key], answers.folds[labels >= 0], points[key]["threshold"])
-                for told in points[key].get("caution", ()):
-                    say(f"operating: {key}: {told}")
-    return points, known
+        for key, labels in task.labels(targets[name]).items():
+            point = fixed.points[key]
+            if "threshold" in point:
+                point |= by_fold(fixed.answers[key], table.folds[labels >= 0], point["threshold"])
+                for sentence in point.get("caution", ()):
+                    say(f"operating: {key}: {sentence}")
+    return fixed
 
 
 def by_fold(known: Known, folds: Ints, threshold: float) -> dict[str, Any]:
     """What the threshold reaches among the answers of each network, [K] "by_fold", and "caution" where they disagree.
 
-    Networks of one configuration whose answers lie on different scales foretell that those of another one, which the
-    threshold is for, lie on one of its own.
+    Where networks of one configuration answer on different scales, one more network, for which the threshold is meant,
+    is likely to answer on yet another.
     """
     yes, ill = known.probabilities >= threshold, known.labels == 1
-    found: dict[str, list[float | None]] = {"sensitivity": [], "specificity": []}
+    reached: dict[str, list[float | None]] = {"sensitivity": [], "specificity": []}
     for fold in range(int(folds.max()) + 1):
         for score, hits in (("sensitivity", yes[ill & (folds == fold)]), ("specificity", ~yes[~ill & (folds == fold)])):
-            found[score].append(float(hits.mean()) if len(hits) else None)
+            reached[score].append(float(hits.mean()) if len(hits) else None)
     if alike(known.labels, yes, known.patients, folds) >= UNLIKELY:
-        return {"by_fold": found}
-    told = " and ".join(
+        return {"by_fold": reached}
+    ranges = " and ".join(
         f"{score} from {min(known_ones):.0%} to {max(known_ones):.0%}"
-        for score, each in found.items()
+        for score, each in reached.items()
         if (known_ones := [value for value in each if value is not None])
     )
     sentence = (
-        f"The networks of the folds answer on different scales: at this threshold they reach {told}, and this grader, "
-        "yet another network, may reach anything between. Train longer, with a learning rate that falls "
+        f"The networks of the folds answer on different scales: at this threshold they reach {ranges}, and this "
+        "grader, yet another network, may reach anything between. Train longer, with a learning rate that falls "
         '(schedule = "cosine"), until they agree.'
     )
-    return {"by_fold": found, "caution": [sentence]}
+    return {"by_fold": reached, "caution": [sentence]}

@@ -2,29 +2,28 @@
 
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from semiretina.data.image import UnreadablePhotograph
-from semiretina.data.sources.layout import SUFFIXES, photographs_in
-from semiretina.errors import MissingInput, Refused, writing
-from semiretina.judging.grader import Grader
+from semiretina.errors import Refused, writing
+from semiretina.judging.decisions import Graded, Grades, rows_of
+from semiretina.judging.inputs import Photograph, find_files
 from semiretina.progress import progress, say
-from semiretina.records import read_manifest
-from semiretina.tasks import keys_of
 
 COLUMNS = ("path", "task", "output", "probability", "status", "reason")
 SAME = 0.01  # other hardware rounds probabilities otherwise; another grader's mostly differ by more
-Photograph = tuple[npt.NDArray[np.uint8] | None, str]  # pixels, or None and the reason
-Graded = Mapping[str, npt.NDArray[np.float32]]  # task -> [outputs]
+Given = TypeVar("Given", bound=Photograph)
+Seen = tuple[npt.NDArray[np.uint8] | None, str]  # pixels, or None and the reason
 
 
-def predict(grader: Grader, inputs: Sequence[Path], out: Path) -> tuple[int, int]:
+def predict(grader: Grades, inputs: Sequence[Path], out: Path) -> tuple[int, int]:
     """Grades files, folders of them or manifests (.csv) into the CSV `out`; returns how many succeeded and failed.
 
     A row for each photograph and output: `status` is "ok", or "failed" with the reason and no probability. A grader
@@ -52,43 +51,18 @@ def predict(grader: Grader, inputs: Sequence[Path], out: Path) -> tuple[int, int
             if not held or not out.stat().st_size:
                 writer.writerow(_columns(grader))
             for file, graded, reason in grade_files(grader, waiting):
-                for name, task in grader.tasks.items():
-                    for number, output in enumerate(task.outputs):
-                        value = "" if graded is None else f"{graded[name][number]:.9g}"
-                        row = [file, name, output, value, "failed" if graded is None else "ok", reason]
-                        writer.writerow([*row, *_answer(grader, name, number, graded)])
+                writer.writerows(_lines(grader, file, graded, reason))
                 failed += graded is None
                 table.flush()
                 advance()
     return len(waiting) - failed, failed
 
 
-def find_files(inputs: Sequence[Path]) -> Iterator[Path]:
-    """The photographs that are meant: files as they are, folders searched whole, manifests row by row.
-
-    A name like a photograph's is one, there or not: it gets its rows in the table. Raises MissingInput that names
-    all others that are not there.
-    """
-    missing = [path for path in inputs if path.suffix.lower() not in (*SUFFIXES, ".csv") and not path.exists()]
-    if missing:
-        raise MissingInput(f"{', '.join(map(str, missing))}: no such photograph, folder or manifest; check the path")
-    for path in inputs:
-        if path.is_dir():
-            found = photographs_in(path, "**/*")
-            if not found:
-                raise MissingInput(f"{path}: no photograph in this folder (looked for {', '.join(SUFFIXES)})")
-            yield from found
-        elif path.suffix.lower() == ".csv":
-            yield from (record.path for record in read_manifest(path))
-        else:
-            yield path
-
-
-def grade_files(grader: Grader, files: Sequence[Path]) -> Iterator[tuple[Path, Graded | None, str]]:
-    """Each file with its probabilities by task, or None and the reason; threads read the next batch meanwhile."""
+def grade_files(grader: Grades, files: Sequence[Given]) -> Iterator[tuple[Given, Graded | None, str]]:
+    """Each photograph with its probabilities by task, or None and the reason; threads read the next batch meanwhile."""
     batches = [files[start : start + grader.batch] for start in range(0, len(files), grader.batch)]
     with ThreadPoolExecutor(os.cpu_count()) as readers:
-        ahead: list[Future[Photograph]] = []
+        ahead: list[Future[Seen]] = []
         for number, batch in enumerate(batches):
             reading = ahead or [readers.submit(_read, grader, file) for file in batch]
             after = batches[number + 1] if number + 1 < len(batches) else ()
@@ -105,24 +79,25 @@ def grade_files(grader: Grader, files: Sequence[Path]) -> Iterator[tuple[Path, G
                     place += 1
 
 
-def _columns(grader: Grader) -> tuple[str, ...]:
+def _columns(grader: Grades) -> tuple[str, ...]:
     return (*COLUMNS, "threshold", "answer") if grader.own_thresholds else COLUMNS
 
 
-def _answer(grader: Grader, name: str, number: int, graded: Graded | None) -> list[str]:
-    """The cells of the columns `threshold` and `answer`, where the grader has them; empty where it gives none."""
-    if not grader.own_thresholds:
-        return []
-    task = grader.tasks[name]
-    if task.kind != "binary":
-        return ["", ""]
-    at = grader.thresholds[keys_of(task)[number]]
-    return [f"{at:.9g}", "" if graded is None else "yes" if float(graded[name][number]) >= at else "no"]
+def _lines(grader: Grades, file: Path, graded: Graded | None, reason: str = "") -> list[list[str]]:
+    """The rows of the table for one photograph; a threshold and an answer only where a threshold was fixed."""
+    lines = []
+    for row in rows_of(grader, graded, reason):
+        value, limit = row["probability"], row["threshold"]
+        line = [str(file), row["task"], row["output"], "" if value is None else f"{value:.9g}", row["status"], reason]
+        if grader.own_thresholds:
+            line += ["", ""] if limit is None else [f"{limit:.9g}", row["answer"]]
+        lines.append(line)
+    return lines
 
 
-def _read(grader: Grader, file: Path) -> Photograph:
+def _read(grader: Grades, photograph: Photograph) -> Seen:
     try:
-        return grader.read(file), ""
+        return grader.read(photograph), ""
     except FileNotFoundError:
         return None, "no such file"
     except UnreadablePhotograph as error:
@@ -131,7 +106,7 @@ def _read(grader: Grader, file: Path) -> Photograph:
         return None, f"cannot be opened: {error.strerror}"
 
 
-def _keep_complete(out: Path, grader: Grader) -> set[str]:
+def _keep_complete(out: Path, grader: Grades) -> set[str]:
     """The photographs whose rows are complete in `out`, after cutting off what a stop left half-written at its end."""
     outputs = [(name, output) for name, task in grader.tasks.items() for output in task.outputs]
     columns = _columns(grader)
@@ -167,19 +142,19 @@ def _keep_complete(out: Path, grader: Grader) -> set[str]:
     return done
 
 
-def _check_same(out: Path, grader: Grader, rows: Sequence[Sequence[str]]) -> None:
+def _check_same(out: Path, grader: Grades, rows: Sequence[Sequence[str]]) -> None:
     """Raises Refused when this grader sees the photograph of these rows otherwise: rows of two would mix."""
-    pixels = _read(grader, Path(rows[0][0]))[0] if rows else None
+    file = Path(rows[0][0]) if rows else Path()
+    pixels = _read(grader, file)[0] if rows else None
     if pixels is None:
         return
-    now = np.concatenate([values[0] for values in grader.grade(pixels[None]).values()])
-    outputs = [(name, number) for name, task in grader.tasks.items() for number in range(len(task.outputs))]
-    for row, (name, number) in zip(rows, outputs, strict=True):
-        if row[len(COLUMNS) :][:1] != _answer(grader, name, number, None)[:1]:
+    now = _lines(grader, file, {name: values[0] for name, values in grader.grade(pixels[None]).items()})
+    for row, line in zip(rows, now, strict=True):
+        if row[len(COLUMNS) :][:1] != line[len(COLUMNS) :][:1]:
             raise Refused(f"{out}: its answers are of another threshold, {row[2]} {row[6]}; choose another --out")
-    for row, value in zip(rows, now, strict=True):
-        if not abs(float(row[3]) - value) <= SAME:
+    for row, line in zip(rows, now, strict=True):
+        if not abs(float(row[3]) - float(line[3])) <= SAME:
             raise Refused(
                 f"{out}: holds another grader's predictions, or {row[0]} has changed since: {row[2]} {row[3]} there, "
-                f"{value:.9g} now; choose another --out"
+                f"{line[3]} now; choose another --out"
             )

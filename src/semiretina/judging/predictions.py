@@ -1,109 +1,127 @@
-"""A table of predictions read back: labels, probabilities, and the logits that they came from."""
+"""The table of predictions, `predictions-*.csv` of a run folder: its one writer and its one reader.
+
+A row for each photograph and output; `label` is empty where it is unknown. Tables of before have no eye, camera, grade
+and group. Nothing heavy is imported here: whoever reads answers need not have what gave them.
+"""
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
-from semiretina.data.split import By
 from semiretina.errors import BadData
-from semiretina.files import read_text
-from semiretina.judging.inference import Floats
-from semiretina.judging.test_set import patients_of
-from semiretina.records import Record
-from semiretina.scoring.intervals import Ints
-from semiretina.tasks import Targets, Task
+from semiretina.files import read_text, write_text
 
-# Beyond these a probability was rounded to 0 or 1 in float32; the logits stay finite, from -103 to 17.
-LEAST, MOST = 2.0**-149, 1 - 2.0**-25
+if TYPE_CHECKING:
+    from semiretina.tasks import Task
+
+LABELS = {"": np.nan, "0": 0.0, "1": 1.0}
+TEXTS = {label: text for text, label in LABELS.items() if text}
 
 
-class Answers(NamedTuple):
-    """A table of predictions (`evaluate.write_predictions`), n photographs in the order of their first rows."""
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Answers to n photographs, in the order of their first rows, and what the table says of each.
 
-    paths: list[str]
-    patients: list[str]
-    groups: list[str]
-    folds: Ints  # [n] the fold whose network answered; -1 in the table of one run
-    labels: dict[str, Floats]  # task -> [n, outputs]: 0, 1, or NaN where unknown
-    probabilities: dict[str, Floats]  # task -> [n, outputs]
-
-
-def read_answers(file: Path, tasks: Mapping[str, Task]) -> Answers:
-    """The predictions of these tasks and no others.
-
-    Raises MissingInput where there is no such file, BadData for another table.
+    Of every task there are `outputs`, and by them `labels` [n, outputs] (0, 1, or NaN where unknown) and
+    `probabilities` [n, outputs].
     """
-    table: dict[tuple[str, str, str], tuple[float, float]] = {}
-    whose: dict[str, tuple[str, str, int]] = {}
+
+    paths: Sequence[str]
+    patients: Sequence[str]
+    sites: Sequence[str]
+    eyes: Sequence[str]
+    cameras: Sequence[str]
+    grades: Sequence[int | None]
+    groups: Sequence[str]  # those of the split
+    folds: npt.NDArray[np.int64] | None = None  # the fold whose network answered, in the table of a cross-validation
+    outputs: Mapping[str, Sequence[str]]
+    labels: Mapping[str, npt.NDArray[np.float32]]
+    probabilities: Mapping[str, npt.NDArray[np.floating]]
+
+    def write(self, file: Path) -> None:
+        """Writes the table: by task, then photograph, then output."""
+        about = [
+            [path, patient, site, eye, camera, "" if grade is None else grade, group]
+            for path, patient, site, eye, camera, grade, group in zip(
+                self.paths, self.patients, self.sites, self.eyes, self.cameras, self.grades, self.groups, strict=True
+            )
+        ]
+        more = [[]] * len(about) if self.folds is None else [[fold] for fold in self.folds]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        columns = ("path", "patient", "site", "eye", "camera", "grade", "group", "task", "output", "label")
+        writer.writerow([*columns, "probability", *(["fold"] if self.folds is not None else [])])
+        for task, outputs in self.outputs.items():
+            for row, cells in enumerate(about):
+                for number, output in enumerate(outputs):
+                    label = TEXTS.get(self.labels[task][row, number], "")
+                    probability = f"{self.probabilities[task][row, number]:.9g}"
+                    writer.writerow([*cells, task, output, label, probability, *more[row]])
+        write_text(file, text.getvalue())
+
+
+def read_predictions(file: Path, tasks: "Mapping[str, Task] | None" = None) -> Predictions:
+    """The table in a file; with `tasks`, only where it holds the answers to these and to nothing else.
+
+    Raises MissingInput where there is no such file, BadData for another table and for a probability that is none.
+    """
     text = read_text(file)
     try:
-        for row in csv.DictReader(io.StringIO(text, newline="")):
-            label, probability = {"": np.nan, "0": 0.0, "1": 1.0}[row["label"]], float(row["probability"])
-            if not 0 <= probability <= 1:
-                raise ValueError(f"a probability of {probability}")
-            table[row["path"], row["task"], row["output"]] = label, probability
-            whose.setdefault(row["path"], (row["patient"], row["group"], int(row.get("fold") or -1)))
-        wanted = {(name, output) for name, task in tasks.items() for output in task.outputs}
-        there = {(name, output) for _, name, output in table}
-        if wanted != there:
-            told = [f"no {' '.join(pair)}" for pair in sorted(wanted - there)]
-            raise ValueError(", ".join(told + [f"also {' '.join(pair)}" for pair in sorted(there - wanted)]))
-        values = {
-            name: np.array([[table[path, name, output] for output in task.outputs] for path in whose], np.float32)
-            for name, task in tasks.items()
-        }
+        table = _parse(csv.DictReader(io.StringIO(text, newline="")))
+        if tasks is not None:
+            _check(table, tasks)
+        return table
     except (KeyError, TypeError, ValueError) as error:
-        raise BadData(f"{file}: not the predictions of {', '.join(tasks)} ({error}); train it again") from None
-    return Answers(
-        list(whose),
-        [patient for patient, _, _ in whose.values()],
-        [group for _, group, _ in whose.values()],
-        np.array([fold for _, _, fold in whose.values()], np.int64),
-        {name: found[:, :, 0] for name, found in values.items()},
-        {name: found[:, :, 1] for name, found in values.items()},
+        what = "a table of predictions" if tasks is None else f"the predictions of {', '.join(tasks)}"
+        raise BadData(f"{file}: not {what} ({error}); train it again") from None
+
+
+def _parse(rows: Iterable[Mapping[str, str]]) -> Predictions:
+    cells: dict[tuple[str, str, str], tuple[float, float]] = {}
+    about: dict[str, Mapping[str, str]] = {}
+    outputs: dict[str, dict[str, None]] = {}
+    for row in rows:
+        outputs.setdefault(row["task"], {})[row["output"]] = None
+        cells[row["path"], row["task"], row["output"]] = LABELS[row["label"]], float(row["probability"])
+        about.setdefault(row["path"], row)
+
+    def column(name: str, read: Callable[[str], Any] = str) -> list[Any]:
+        return [read(row.get(name) or "") for row in about.values()]
+
+    values = {
+        task: np.array([[cells[path, task, output] for output in named] for path in about], np.float64)
+        for task, named in outputs.items()
+    }
+    return Predictions(
+        paths=list(about),
+        patients=[row["patient"] for row in about.values()],
+        sites=column("site"),
+        eyes=column("eye"),
+        cameras=column("camera"),
+        grades=column("grade", lambda cell: int(cell) if cell else None),
+        groups=column("group"),
+        folds=np.array(column("fold", int), np.int64) if any(row.get("fold") for row in about.values()) else None,
+        outputs={task: tuple(named) for task, named in outputs.items()},
+        labels={task: pairs[:, :, 0].astype(np.float32) for task, pairs in values.items()},
+        probabilities={task: pairs[:, :, 1] for task, pairs in values.items()},
     )
 
 
-def patients_in(answers: Answers, by: By) -> Ints:
-    """[n] numbers, equal where photographs are of one patient, exam or picture, as `units.patients_of`.
-
-    Groups that were made by patient hold all that is known of them, and tell the patients of two data sets apart.
-    """
-    names = answers.patients if by == "photograph" else [""] * len(answers.paths)
-    records = [Record(path=Path(path), patient=name) for path, name in zip(answers.paths, names, strict=True)]
-    return patients_of(records, answers.groups)
-
-
-def logits_of(task: Task, probabilities: Floats) -> Tensor:
-    """Logits [n, k] that give these probabilities [n, outputs]: the network's own up to what a table of them keeps.
-
-    "classes": the logarithms, whose softmax they are; the network's differ by a constant a photograph. "ordinal": where
-    the sigmoid of a question was above that of one before it, the answers, and so these logits, are those of that one.
-    """
-    p = probabilities.astype(np.float64)
-    if task.kind == "classes":
-        return torch.from_numpy(np.log(np.maximum(p, LEAST)))
-    if task.kind == "binary":
-        p = np.clip(p, LEAST, MOST)
-        return torch.from_numpy(np.log(p) - np.log1p(-p))
-    # Sums of the grades up to each question and above it: 1 less one of them would lose the digits of a small other.
-    below = p.cumsum(axis=1)[:, :-1]
-    above = p[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
-    return torch.from_numpy(np.log(np.maximum(above, LEAST)) - np.log(np.maximum(below, LEAST)))
-
-
-def targets_of(task: Task, labels: Floats) -> Targets:
-    """Targets as of `Task.targets` from the labels of a table, [n, outputs]."""
-    if task.kind == "binary":
-        return labels
-    unknown = np.isnan(labels[:, 0])
-    if task.kind == "classes":
-        return np.where(unknown, -1, labels.argmax(axis=1)).astype(np.int64)
-    above = labels.argmax(axis=1, keepdims=True) > np.arange(task.num_logits)
-    return np.where(unknown[:, np.newaxis], np.nan, above).astype(np.float32)
+def _check(table: Predictions, tasks: "Mapping[str, Task]") -> None:
+    """Raises ValueError where the table is not whole, or not of these tasks."""
+    wanted = {(name, output) for name, task in tasks.items() for output in task.outputs}
+    there = {(name, output) for name, outputs in table.outputs.items() for output in outputs}
+    if wanted != there:
+        differences = [f"no {' '.join(pair)}" for pair in sorted(wanted - there)]
+        raise ValueError(", ".join(differences + [f"also {' '.join(pair)}" for pair in sorted(there - wanted)]))
+    if not all(table.groups):
+        raise ValueError("a photograph without its 'group'")
+    for values in table.probabilities.values():
+        if (wrong := values[~((values >= 0) & (values <= 1))]).size:
+            raise ValueError(f"a probability of {wrong[0]:g}")

@@ -1,36 +1,32 @@
 """Figure 4's material: a few held-out photographs, and what the decoder makes of them."""
 
-import json
 from pathlib import Path
 
 from PIL import Image
+from torch import Tensor
 
 from semiretina.data.pixels import Pixels
 from semiretina.data.split import Split
-from semiretina.files import write_text
-from semiretina.judging.inference import reconstruct_rows
-from semiretina.models.network import Network
+from semiretina.files import write_json
 
 SAMPLES = 4
 
 
-def write_samples(
-    folder: Path, split: Split, role: str, pixels: Pixels, network: Network, batch: int, *, decode: bool
-) -> None:
-    """Writes the role's first originals and, with `decode`, reconstructions as PNG, and `samples.json` that pairs them.
+def write_samples(file: Path, split: Split, role: str, pixels: Pixels, decoded: Tensor | None = None) -> None:
+    """Writes the role's first originals and what was `decoded` of them as PNG, and beside them `file`, that pairs them.
 
-    Reconstructions are taken when the decoder has just been trained: a later stage moves the encoder away from it.
+    `decoded` [n, 3, h, w] are to be taken when the decoder has just been trained: a later stage moves the encoder away
+    from it.
     """
     rows = split.rows(role)[:SAMPLES]
-    reconstructions = reconstruct_rows(network, pixels, rows, batch)[1] if decode else None
-    folder.mkdir(exist_ok=True)
+    file.parent.mkdir(exist_ok=True)
     samples: list[dict[str, str | None]] = []
     for number, row in enumerate(rows):
         original, reconstruction = f"original-{number:02d}.png", None
-        Image.fromarray(pixels.take(rows[number : number + 1])[0].cpu().numpy()).save(folder / original)
-        if reconstructions is not None:
+        Image.fromarray(pixels.take(rows[number : number + 1])[0].cpu().numpy()).save(file.with_name(original))
+        if decoded is not None:
             reconstruction = f"reconstruction-{number:02d}.png"
-            picture = (reconstructions[number].clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-            Image.fromarray(picture.numpy()).save(folder / reconstruction)
+            picture = (decoded[number].clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
+            Image.fromarray(picture.numpy()).save(file.with_name(reconstruction))
         samples.append({"path": str(split.records[row].path), "original": original, "reconstruction": reconstruction})
-    write_text(folder / "samples.json", json.dumps(samples, indent=1) + "\n")
+    write_json(file, samples)

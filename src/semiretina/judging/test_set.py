@@ -1,139 +1,154 @@
-"""Whose photographs are scored: the eyes and patients that they show, parts of a test set, and what to beware of."""
+"""The photographs that a network is judged on, with their truth: from its answers to scores and to a table."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from semiretina.data.split import find_groups
+from semiretina.data.split import Split
+from semiretina.errors import NonFiniteLoss
+from semiretina.judging.predictions import Predictions
+from semiretina.judging.strata import levels_of, parts_of, patients_of, unnamed, untested
 from semiretina.records import Record
-from semiretina.scoring.intervals import Ints, group_numbers
-from semiretina.scoring.levels import binary_level, binary_part, by_part, class_level, class_part
-from semiretina.scoring.scores import Scores, binary_scores, class_scores
+from semiretina.scoring.caution import caution
+from semiretina.scoring.intervals import Estimate, Ints
+from semiretina.scoring.levels import by_part
+from semiretina.scoring.scores import Scores
+from semiretina.tasks import Targets, Task, count_derived
 
-Found = dict[str, object]  # Scores, with "levels" and "strata" in them
-Part = Callable[[npt.NDArray[np.bool_]], Scores]
+Answers = Mapping[str, npt.NDArray[np.float32]]  # task -> probabilities [n, outputs]
 
 
 @dataclass(frozen=True)
-class Tested:
-    """n photographs that are scored, and after them those that a grader cannot see.
+class TestSet:
+    """n photographs, their groups in the split and their targets by task; beside them what no network was asked.
 
-    `patients` [n and more] numbers them, `units` (level -> [n and more]) and `parts` (kind -> [n]) are those of
-    `units_of` and `parts_of`.
+    `ungradable` are photographs that belong to them and that a grader cannot see, each with its group; `trained` those
+    that the network learned from, whose sites should have been tested.
     """
 
-    patients: Ints
-    units: Mapping[str, Ints]
-    parts: Mapping[str, Sequence[str]]
+    tasks: Mapping[str, Task]
+    records: Sequence[Record]
+    groups: Sequence[str]
+    targets: Mapping[str, Targets]
+    ungradable: Sequence[tuple[Record, str]] = ()
+    trained: Sequence[Record] = ()
 
-    def score_binary(
-        self, labels: npt.ArrayLike, probabilities: npt.ArrayLike, threshold: float, prevalence: float | None
-    ) -> Found:
-        """All scores of a yes-or-no output: `labels` [n and more], unknown where NaN, and `probabilities` [n]."""
-        y, p = np.asarray(labels), np.asarray(probabilities)
-        n, patients = len(p), self.patients[: len(p)]
+    @classmethod
+    def of_role(cls, split: Split, role: str, tasks: Mapping[str, Task]) -> Self:
+        """Those that have this role in a split, in its order. The truth is theirs, also where training shuffled it."""
+        rows = split.rows(role)
+        records = [split.records[row] for row in rows]
+        return cls(
+            tasks,
+            records,
+            [split.groups[row] for row in rows],
+            {name: task.targets(records) for name, task in tasks.items()},
+            ungradable=[(split.records[row], split.groups[row]) for row in split.ungradable(role)],
+            trained=[split.records[row] for row in split.rows("train")],
+        )
+
+    @cached_property
+    def patients(self) -> Ints:
+        """[n] numbers, equal where photographs are of one patient (`strata.patients_of`)."""
+        return patients_of(self.records, self.groups)
+
+    def score(
+        self, values: Answers, thresholds: Mapping[str, float], prevalence: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
+        """The scores of `result.json` by KEY, with intervals that respect groups and patients.
+
+        `thresholds` and `prevalence` (for PPV and NPV; the sample's own where absent) go by KEY. `derived` counts,
+        among the n labels of an output, those that follow from the grade's definition (`tasks.IMPLIED_LESIONS`).
+
+        `levels`: scores by photograph, eye and patient, in which the ungradable photographs count as referred; a grade
+        that was stated for one is its label here. `strata`: scores by site, camera and grade. `caution`: sentences.
+
+        Raises NonFiniteLoss that names the photographs whose values are not numbers.
+        """
+        self.check(values)
+        scores = {}
+        for name, task in self.tasks.items():
+            derived = count_derived(task, self.records)
+            for (key, p), output in zip(task.by_key(values[name]).items(), task.outputs, strict=False):
+                scores[key] = self._score_key(task, key, p, thresholds.get(key, 0.5), (prevalence or {}).get(key))
+                if derived:
+                    scores[key]["derived"] = derived[output]
+        return scores
+
+    def _score_key(
+        self, task: Task, key: str, p: npt.NDArray[np.float64], threshold: float, prevalence: float | None
+    ) -> dict[str, Any]:
+        everyone, n = [*self.records, *self._blind], len(self.records)
+        patients = self._patients_of_all
+        truth = task.labels(np.concatenate([self.targets[task.name], task.targets(self._blind)]))[key]
+        labels, tested = truth[:n], patients[:n]
+        # A grader that cannot see answers nothing.
+        answers = np.concatenate([p, np.full((len(self._blind), *p.shape[1:]), np.nan)])
 
         def part(rows: npt.NDArray[np.bool_]) -> Scores:
-            return binary_part(y[:n][rows], p[rows], patients[rows], threshold)
+            return task.part_scores(labels[rows], p[rows], tested[rows], threshold)
 
-        seen = _with_unseen(p, len(y))
-        return {
-            **binary_scores(y[:n], p, patients, threshold, prevalence=prevalence),
-            "levels": {name: binary_level(y, seen, own, self.patients, threshold) for name, own in self.units.items()},
-            "strata": _strata(self.parts, part),
+        scores = task.scores(labels, p, tested, threshold, prevalence)
+        levels = {
+            level: task.level_scores(truth, answers, members, patients, threshold)
+            for level, members in levels_of(everyone).items()
         }
-
-    def score_classes(self, labels: Ints, probabilities: npt.ArrayLike) -> Found:
-        """All scores of a choice among k classes: `labels` [n and more], unknown where negative; [n, k]."""
-        p = np.asarray(probabilities)
-        n, patients, answers = len(p), self.patients[: len(p)], p.argmax(axis=1)
-
-        def part(rows: npt.NDArray[np.bool_]) -> Scores:
-            return class_part(labels[:n][rows], answers[rows], patients[rows])
-
-        seen = _with_unseen(answers, len(labels))
-        return {
-            **class_scores(labels[:n], p, patients),
-            "levels": {
-                name: class_level(labels, seen, p.shape[1], own, self.patients) for name, own in self.units.items()
-            },
-            "strata": _strata(self.parts, part),
-        }
-
-
-def make_tested(records: Sequence[Record], unseen: Sequence[Record], groups: Sequence[str]) -> Tested:
-    """The photographs that are scored, and those that a grader cannot see; `groups` are the split's, of both."""
-    everyone = [*records, *unseen]
-    return Tested(patients_of(everyone, groups), units_of(everyone), parts_of(records))
-
-
-def patients_of(records: Sequence[Record], groups: Sequence[str]) -> Ints:
-    """[n] numbers, equal where the photographs are of one patient or exam, or of one of the split's `groups` [n].
-
-    Also where the split was told to ignore patients: that it separates fellow eyes makes them no less alike.
-    """
-    return group_numbers(find_groups(records, groups, "patient"))  # groups of one name as if of one picture
-
-
-def units_of(records: Sequence[Record]) -> dict[str, Ints]:
-    """Level -> [n] the unit of each photograph; without the levels that no record tells.
-
-    A photograph without a patient (at the level of eyes: or without an eye) is a unit of its own.
-    """
-    eyes = ["\n".join((r.dataset, r.patient, r.eye)) if r.patient and r.eye else "" for r in records]
-    patients = ["\n".join((r.dataset, r.patient)) if r.patient else "" for r in records]
-    names = {"photograph": [""] * len(records), "eye": eyes, "patient": patients}
-    return {level: group_numbers(own) for level, own in names.items() if level == "photograph" or any(own)}
-
-
-def parts_of(records: Sequence[Record]) -> dict[str, list[str]]:
-    """What a test set is told apart by -> [n] the part of each photograph, "" where unknown."""
-    scales = {record.scale for record in records if record.grade is not None}
-    grades = ["" if r.grade is None else f"{r.scale} {r.grade}" if len(scales) > 1 else str(r.grade) for r in records]
-    return {"site": sites_of(records, records), "camera": [record.camera for record in records], "grade": grades}
-
-
-def sites_of(records: Sequence[Record], among: Sequence[Record]) -> list[str]:
-    """[n] the site of each record, after its data set's name where those `among` are of several."""
-    several = len({record.dataset for record in among}) > 1
-    return [" ".join(filter(None, (record.dataset if several else "", record.site))) for record in records]
-
-
-def unnamed(records: Sequence[Record]) -> list[str]:
-    """In sentences, what the scores by eye and patient lack."""
-    no_patient = sum(not record.patient for record in records)
-    no_eye = sum(bool(record.patient) and not record.eye for record in records)
-    if no_patient == len(records):
-        return [
-            "No photograph names its patient: there are no scores by eye or patient, and the intervals, which take "
-            "each photograph for a patient of its own, are too narrow where it is not."
+        strata = {kind: by_part(names, part) for kind, names in parts_of(self.records).items()}
+        labeled = [record for record, label in zip(self.records, labels, strict=True) if label >= 0]
+        sentences = [
+            *caution(labels, tested, scores, task.label_names),
+            *untested(labeled, self.trained),
+            *unnamed(everyone),
         ]
-    told = [f"Of {_photographs(no_patient)} the patient is not named: each counts as one."] if no_patient else []
-    if no_eye == len(records) - no_patient:
-        return [*told, "No photograph says which eye it shows: there are no scores by eye."]
-    return told + ([f"Of {_photographs(no_eye)} the eye is not stated: each counts as one."] if no_eye else [])
+        parts = {"levels": levels, "strata": {kind: of_kind for kind, of_kind in strata.items() if of_kind}}
+        return {**_as_json(scores | parts), "caution": sentences}
+
+    @cached_property
+    def _blind(self) -> list[Record]:
+        """The ungradable, whose stated grade counts where they do."""
+        return [replace(record, quality="") for record, _ in self.ungradable]
+
+    @cached_property
+    def _patients_of_all(self) -> Ints:
+        """[n and those after them] as `patients`."""
+        return patients_of([*self.records, *self._blind], [*self.groups, *(group for _, group in self.ungradable)])
+
+    def predictions(self, values: Answers, folds: Ints | None = None) -> Predictions:
+        """The table of these answers; `folds` [n] tell whose network gave them. Raises NonFiniteLoss as `score`."""
+        self.check(values)
+        return Predictions(
+            paths=[str(record.path) for record in self.records],
+            patients=[record.patient for record in self.records],
+            sites=[record.site for record in self.records],
+            eyes=[record.eye for record in self.records],
+            cameras=[record.camera for record in self.records],
+            grades=[record.grade for record in self.records],
+            groups=self.groups,
+            folds=folds,
+            outputs={name: task.outputs for name, task in self.tasks.items()},
+            labels={name: task.cells(self.targets[name]) for name, task in self.tasks.items()},
+            probabilities=values,
+        )
+
+    def check(self, values: Answers) -> None:
+        """Raises NonFiniteLoss that names the photographs whose values are not all numbers."""
+        whole = np.all([np.isfinite(values[name]).all(axis=1) for name in self.tasks], axis=0)
+        broken = [record.path.name for record, good in zip(self.records, whole, strict=True) if not good]
+        if broken:
+            more = f" and {len(broken) - 8} more" if len(broken) > 8 else ""
+            raise NonFiniteLoss(
+                f"the grader's answers to {len(broken)} of {len(self.records)} photographs are infinite or NaN: "
+                f"{', '.join(broken[:8])}{more}; its weights overflow or are damaged: train it again, with a lower "
+                "optimizer.lr or with optimizer.clip, or copy its run folder again"
+            )
 
 
-def untested(tested: Sequence[Record], trained: Sequence[Record]) -> list[str]:
-    """In a sentence, which sites of the training photographs are not among the tested ones."""
-    among = [*tested, *trained]
-    there = set(sites_of(tested, among))
-    counts = Counter(site for site in sites_of(trained, among) if site and site not in there)
-    named = ", ".join(f"{site} ({_photographs(count)} trained on)" for site, count in sorted(counts.items()))
-    return [f"No labelled test photograph is of {named}: the scores say nothing of it."] if counts else []
-
-
-def _strata(parts: Mapping[str, Sequence[str]], score: Part) -> dict[str, Mapping[str, Scores]]:
-    found = {kind: by_part(names, score) for kind, names in parts.items()}
-    return {kind: scores for kind, scores in found.items() if scores}
-
-
-def _with_unseen(values: npt.NDArray[np.float32] | Ints, total: int) -> npt.NDArray[np.float64]:
-    return np.concatenate([values, np.full(total - len(values), np.nan)])
-
-
-def _photographs(count: int) -> str:
-    return f"{count} photograph" if count == 1 else f"{count} photographs"
+def _as_json(value: Any) -> Any:
+    """Estimates, in any depth, as {"value", "low", "high"}."""
+    if isinstance(value, Mapping):
+        return {name: _as_json(inner) for name, inner in value.items()}
+    return asdict(value) if isinstance(value, Estimate) else value

@@ -7,8 +7,8 @@ Section 4.4: "the loss with larger gradients will dominate the weight updates".
 import math
 from collections.abc import Mapping
 
-SMOOTHING = 0.9  # of the balanced mu: how much of it stays at each update
-LIMIT = 100.0  # how far the balanced mu may go from its first value, either way
+MEMORY = 0.7  # of the balanced mu: how much of the running means of both norms stays at each update
+LEAST = 1e-4  # of its first value: what a norm counts at least, once it has all but vanished
 
 
 def equation_4(weight: float, norm_ae: float, norm_cl: float) -> float:
@@ -23,21 +23,15 @@ def equation_4(weight: float, norm_ae: float, norm_cl: float) -> float:
     return moved if 0 < moved < math.inf else weight
 
 
-def balanced(mu: float, first: float, norm_ae: float, norm_cl: float, rho: float) -> tuple[float, float]:
-    """mu' of L_cl + mu L_ae, which aims at mu = rho ||g_cl|| / ||g_ae||; and the first aim, 0 while there is none.
+def balanced(mean: float, norm: float, first: float) -> float:
+    """The next running mean of a gradient's norm: mean' = 0.7 mean + 0.3 max(norm, first / 10000).
 
-    The reconstruction then pulls the encoder rho times as strongly as the classifier, whose own weight never falls. A
-    converged reconstruction (||g_ae|| -> 0) does not raise mu without end: the aim is held within `LIMIT` times the
-    first one, either way. From one aim to the next mu moves as a geometric mean, mu' = mu^0.9 aim^0.1. Without a
-    gradient of the classifier mu stays.
+    The balanced training, L_cl + mu L_ae, has mu = rho M_cl / M_ae of two such means, which begin at 0: started
+    together, they lack the same factor 1 - 0.7^n of their due after n updates, so their ratio is right from the first
+    on. A mean over few updates follows norms that fall a hundredfold within a stage. `first` is the norm's first value:
+    held to a part of it, mu stays finite and above 0 when either loss has converged.
     """
-    if norm_cl == 0 or (norm_ae == 0 and not first):
-        return mu, first
-    aim = rho * norm_cl / norm_ae if norm_ae > 0 else math.inf
-    if not first:
-        return (aim, aim) if 0 < aim < math.inf else (mu, first)
-    aim = min(max(aim, first / LIMIT), first * LIMIT)
-    return mu**SMOOTHING * aim ** (1 - SMOOTHING), first
+    return MEMORY * mean + (1 - MEMORY) * max(norm, LEAST * first)
 
 
 def gradnorm(

@@ -3,7 +3,7 @@
 An ordinal choice among K grades is K - 1 questions "is the grade above k?", y_k = 1[grade > k], each with a logit of
 its own and the binary cross-entropy: extended binary classification (Li, Lin, NIPS 2006; in a network Niu et al., CVPR
 2016). The answers may contradict each other. Cao et al. (Pattern Recognition Letters 2020; 140:325) rule that out by
-weights that all questions share; here it is settled where probabilities are made (`judging.inference.probabilities`).
+weights that all questions share; here it is settled where probabilities are made (`tasks.ordinal`).
 """
 
 from torch import Tensor

@@ -107,21 +107,28 @@ class Balanced(Balance):
     some hundreds, as a mean over pixels asks for, plain SGD at the usual rates makes it diverge.
     """
 
+    means: Tensor  # [terms], float64: running means of both norms, which begin at 0
+
     def __init__(self, rho: float) -> None:
         super().__init__({"ae": 1.0, "cl": 1.0})
         self.rho = rho
+        self.register_buffer("means", torch.zeros(2, dtype=torch.float64))
 
     def weight_outside(self, term: str) -> Tensor:
         """1, for both terms."""
         return torch.ones_like(self.weight(term))
 
     def next(self, losses: Mapping[str, float], norms: Mapping[str, float]) -> None:
-        """By the updates that saw labels."""
-        if norms.keys() >= {"ae", "cl"}:
-            before, first = self._get(self.weights)["ae"], self._get(self.first)["ae"]
-            mu, first = balanced(before, first, norms["ae"], norms["cl"], self.rho)
-            self._set(self.weights, {"ae": mu})
-            self._set(self.first, {"ae": first})
+        """By the updates that saw labels; one without a gradient of the classifier moves nothing."""
+        first = self._get(self.first)
+        if not norms.get("cl") or not (norms["ae"] or first["ae"]):
+            return
+        if not first["ae"]:
+            self._set(self.first, norms)
+            first = dict(norms)
+        means = {term: balanced(mean, norms[term], first[term]) for term, mean in self._get(self.means).items()}
+        self._set(self.means, means)
+        self._set(self.weights, {"ae": self.rho * means["cl"] / means["ae"]})
 
     def logs(self) -> dict[str, Tensor]:
         """mu alone."""

@@ -8,11 +8,11 @@ from semiretina.audit.audit import Audit
 from semiretina.audit.finding import Finding, Place
 from semiretina.audit.shift import spoken_mix
 from semiretina.audit.shortcuts import SHORTCUT, spoken
-from semiretina.csv_text import shown
 from semiretina.files import write_text
 from semiretina.report.pictures import Picture, data_uri
 from semiretina.report.section import NOTICE, Block, Facts, Pictures, Section, Text, section, table
 from semiretina.report.template import page_html
+from semiretina.table_text import shown
 from semiretina.wording import counted
 
 PLACES_IN_TEXT = 3

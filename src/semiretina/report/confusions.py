@@ -18,7 +18,7 @@ def confusion_matrices(key: str, runs: RunSet) -> list[Table]:
     """The matrix of each run on one output."""
     matrices = []
     for run, answers in runs.drawable(key):
-        classes = list(run.predictions()[key]) if answers.values.ndim == 2 else ["no", "yes"]
+        classes = list(run.predictions().outputs[key]) if answers.values.ndim == 2 else ["no", "yes"]
         counts = np.zeros((len(classes), len(classes)), int)
         np.add.at(counts, (answers.labels, answers.chosen), 1)
         rows = [

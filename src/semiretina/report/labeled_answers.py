@@ -1,14 +1,10 @@
 """What a run answered to its labelled test photographs, so that two runs can be laid side by side."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from semiretina.errors import BadData
-from semiretina.files import read_text
 from semiretina.grouping import first_joined
 from semiretina.report.runs import Run
 from semiretina.scoring.intervals import Floats, Ints, group_numbers
@@ -50,25 +46,18 @@ def labeled_answers(run: Run, key: str) -> LabeledAnswers:
             f"{run.label} has no test scores of {key}" + (f", but of {has}" if has else ": its test set is closed")
         )
     name, _, output = key.partition(".")
-    file = run.folder.predictions("test")
-    photographs: dict[str, list[Mapping[str, str]]] = {}
-    try:
-        for row in csv.DictReader(io.StringIO(read_text(file), newline="")):
-            if row["task"] == name and output in ("", row["output"]) and row["label"]:
-                photographs.setdefault(row["path"], []).append(row)
-        paths = sorted(photographs)
-        rows = [photographs[path] for path in paths]
-        labels = np.array([[int(row["label"]) for row in outputs] for outputs in rows], np.float32)
-        values = np.array([[float(row["probability"]) for row in outputs] for outputs in rows], np.float64)
-        patients, groups = [first["patient"] for first, *_ in rows], [first.get("group", "") for first, *_ in rows]
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadData(f"{file}: not a table of predictions ({error}); train the run again") from None
-    if not paths:
+    table = run.predictions()
+    columns = [number for number, other in enumerate(table.outputs.get(name, ())) if output in ("", other)]
+    labeled = np.flatnonzero(~np.isnan(table.labels[name][:, columns]).any(axis=1)).tolist() if columns else []
+    rows: list[int] = sorted(labeled, key=table.paths.__getitem__)
+    if not rows:
         raise Unfit(f"{run.label} has no labelled test photograph of {key}")
+    labels, values = table.labels[name][rows][:, columns], table.probabilities[name][rows][:, columns]
+    paths = [table.paths[row] for row in rows]
     if not np.isfinite(values).all():
         first = paths[int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])]
         raise Unfit(f"{run.label} has probabilities that are not numbers", first)
-    numbers, unit = _independent(run, patients, groups)
+    numbers, unit = _independent(run, [table.patients[row] for row in rows], [table.groups[row] for row in rows])
     task = make_task(name, "icdr")
     question = replace(task, name=key, outputs=(output,)) if output else task
     truth = question.labels(question.targets_of_cells(labels))[key]

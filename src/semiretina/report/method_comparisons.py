@@ -16,7 +16,7 @@ from semiretina.report.pairs import Pairs, Refused, pair
 from semiretina.report.run_set import RunSet
 from semiretina.report.runs import Run
 from semiretina.scoring.comparisons import Difference, McNemar, Score, delong, holm, mcnemar, paired_difference
-from semiretina.scoring.verdict import Verdict, judge, sentence
+from semiretina.scoring.verdict import Judgement, Verdict
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _judged(
 ) -> PairedComparison:
     first, alone = pairs.ours[0], adjusted is None
     p, count = (difference.p, 1) if adjusted is None else (adjusted, family)
-    names = _called(question.ours), _called(question.theirs)
+    judgement = Judgement(difference, question.margin, p, count)
     single = None
     if len(pairs.seeds) == 1 and difference.groups == len(first.paths):
         second = pairs.theirs[0]
@@ -181,8 +181,8 @@ def _judged(
         unit=first.unit,
         difference=difference,
         adjusted=p,
-        verdict=judge(difference, question.margin, p, count),
-        sentence=sentence(*names, difference, question.margin, p, count, first.unit),
+        verdict=judgement.verdict,
+        sentence=judgement.sentence(_called(question.ours), _called(question.theirs), first.unit),
         single=single,
     )
 

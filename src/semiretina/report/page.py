@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semiretina import __version__
-from semiretina.files import write_text
+from semiretina.files import finite, write_text
 from semiretina.report.json_text import section_json
 from semiretina.report.markdown import plain, section_markdown
 from semiretina.report.runs import check_complete, read_runs
 from semiretina.report.section import NOTICE, Section
 from semiretina.report.template import page_html
-from semiretina.run_folder import finite
 
 if TYPE_CHECKING:
     from semiretina.report.run_set import RunSet

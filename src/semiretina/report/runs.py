@@ -1,7 +1,5 @@
 """Run folders as a report reads them: their files, checked, and a name for each that tells them apart."""
 
-import csv
-import io
 import json
 import re
 import tomllib
@@ -12,16 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from semiretina.data.split import By, Split, read_split
-from semiretina.errors import BadData, MissingInput
+from semiretina.errors import BadData, MissingInput, summary
 from semiretina.files import read_text
-from semiretina.records import summary
+from semiretina.judging.predictions import Predictions, read_predictions
 from semiretina.run_folder import RunFolder
 
 SCHEMA = 1
-MISTAKES = "mistakes.json"  # as `engine.heatmaps` names it, which takes long to import
-
-# task -> output -> (path, label or None where unknown, probability) of every photograph
-Predictions = dict[str, dict[str, list[tuple[str, int | None, float]]]]
 
 
 @dataclass(frozen=True)
@@ -73,25 +67,19 @@ class Run:
 
     def predictions(self) -> Predictions:
         """What the run answered to the test photographs, in the file's order."""
-        file = self.folder.predictions("test")
-        table: Predictions = {}
-        try:
-            for row in csv.DictReader(io.StringIO(read_text(file), newline="")):
-                label = int(row["label"]) if row["label"] else None
-                cells = (row["path"], label, float(row["probability"]))
-                table.setdefault(row["task"], {}).setdefault(row["output"], []).append(cells)
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadData(f"{file}: not a table of predictions ({error}); train the run again") from None
-        return table
+        return self._predictions
+
+    @cached_property
+    def _predictions(self) -> Predictions:
+        return read_predictions(self.folder.predictions("test"))
 
     def samples(self) -> list[dict[str, Any]]:
         """Photographs shown: path, original, reconstruction (file names in `samples/`; None without a decoder)."""
-        return list(_json(self.folder.samples / "samples.json"))
+        return list(_json(self.folder.sample_list))
 
     def mistakes(self) -> list[dict[str, Any]]:
-        """The surest wrong answers with their pictures (`engine.heatmaps.Mistake`); early runs have none."""
-        file = self.folder.samples / MISTAKES
-        return list(_json(file)) if file.is_file() else []
+        """The surest wrong answers with their pictures (`judging.mistakes.Mistake`); early runs have none."""
+        return list(_json(self.folder.mistakes)) if self.folder.mistakes.is_file() else []
 
     def environment(self) -> dict[str, Any]:
         """Versions and hardware."""
@@ -115,15 +103,14 @@ def check_complete(runs: Sequence[Run]) -> None:
 
     def needed(folder: RunFolder) -> list[Path]:
         tested = [folder.predictions("test")] if folder.read_result().get("test") else []
-        return [folder.log, folder.environment, folder.samples / "samples.json", *tested]
+        return [folder.log, folder.environment, folder.sample_list, *tested]
 
     _check_files([run.folder.path for run in runs], needed)
 
     def pictures(folder: RunFolder) -> list[Path]:
-        samples, mistakes = folder.samples / "samples.json", folder.samples / MISTAKES
-        named = [s[kind] for s in _json(samples) for kind in ("original", "reconstruction") if s[kind]]
-        if mistakes.is_file():
-            named += [m[kind] for m in _json(mistakes) for kind in ("photograph", "heat_map") if m[kind]]
+        named = [s[kind] for s in _json(folder.sample_list) for kind in ("original", "reconstruction") if s[kind]]
+        if folder.mistakes.is_file():
+            named += [m[kind] for m in _json(folder.mistakes) for kind in ("photograph", "heat_map") if m[kind]]
         return [folder.samples / name for name in named]
 
     _check_files([run.folder.path for run in runs], pictures)

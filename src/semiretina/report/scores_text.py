@@ -7,7 +7,7 @@ Lines = list[str]
 
 
 def to_text(result: Mapping[str, Any]) -> str:
-    """The answer of `rescore` for people to read; a caution that holds for several outputs is said once."""
+    """The answer of `evaluate` for people to read; a caution that holds for several outputs is said once."""
     lines = [f"{name}: {value}" for name, value in result.items() if name != "scores"]
     cautions: dict[str, None] = {}
     for key, scores in result["scores"].items():

@@ -46,11 +46,11 @@ def referrals(
         right, certainty = (p >= threshold) == (labels == 1), np.abs(_log_odds(p) - _log_odds(threshold))
     else:
         right, certainty = p.argmax(axis=1) == labels, p.max(axis=1)
-    rising, found = np.sort(certainty), []
+    rising, rows = np.sort(certainty), []
     for part in wanted if len(rising) else ():
         kept = certainty >= rising[int(part * len(rising) + 1e-9)]
-        found.append(Referral(float((~kept).mean()), int(kept.sum()), share(right[kept], patients[kept], level)))
-    return found
+        rows.append(Referral(float((~kept).mean()), int(kept.sum()), share(right[kept], patients[kept], level)))
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,10 +64,9 @@ def paired_difference(
     ours: npt.ArrayLike,
     theirs: npt.ArrayLike,
     groups: Groups,
-    level: float = 0.95,
     count: int = RESAMPLES,
 ) -> Difference:
-    """The mean paired difference over s seeds and the patients, with its interval.
+    """The mean paired difference over s seeds and the patients, with its 95 % interval.
 
     `labels` [n] are 0 or 1, or classes. `ours` and `theirs` [s, n], row by row of the same seed: probabilities of 1 for
     "auroc" ([s, n, k] for k classes: the mean over classes of one against the rest), answers for "accuracy" and
@@ -94,13 +93,14 @@ def paired_difference(
     assert (y >= 0).all(), "labels must be known"
     assert np.isfinite([a, b]).all(), "answers must be finite"
     if len(a) == 1 and score == "auroc" and a.ndim == 2:
-        return delong(y, a[0], b[0], g, level)
+        return delong(y, a[0], b[0], g)
     observed = _differences(score, y, a, b, np.ones((1, len(y))))[0]
     blocks = resamples(g, "paired difference", count=count)
     drawn = np.concatenate([_differences(score, y, a, b, weights) for weights in blocks])
     independent = _independent_groups(score, y, a, g)
-    error, df, own = _error(observed, drawn[np.isfinite(drawn).all(axis=1)], independent)
-    return _student(float(observed.mean()), error, df, len(a), len(np.unique(g)), level, own)
+    error, df, seed_error = _error(observed, drawn[np.isfinite(drawn).all(axis=1)], independent)
+    whole = Difference(float(observed.mean()), nan, nan, nan, error, df, len(a), len(np.unique(g)), seed_error)
+    return _with_interval(whole, 0.95)
 
 
 def _error(observed: Floats, drawn: Floats, groups: int) -> tuple[float, float, float]:
@@ -127,17 +127,16 @@ def _error(observed: Floats, drawn: Floats, groups: int) -> tuple[float, float, 
     return sqrt(variance), df, sqrt(over_seeds - interaction)
 
 
-def _student(
-    value: float, error: float, df: float, seeds: int, groups: int, level: float, seed_error: float = 0.0
-) -> Difference:
-    if not error > 1e-9:
-        return Difference(value, nan, nan, nan, nan, nan, seeds, groups)
-    p = 2 * float(t.sf(abs(value) / error, df))
-    if seed_error > 0:
-        p = max(p, 2 * float(t.sf(abs(value) / seed_error, seeds - 1)))
-    whole = Difference(value, nan, nan, p, error, df, seeds, groups, seed_error)
-    low, high = whole.interval(level)
-    return replace(whole, low=low, high=high)
+def _with_interval(difference: Difference, level: float) -> Difference:
+    """Its interval and p from its errors; without them where nothing varies."""
+    d = difference
+    if not d.error > 1e-9:
+        return Difference(d.value, nan, nan, nan, nan, nan, d.seeds, d.groups)
+    p = 2 * float(t.sf(abs(d.value) / d.error, d.df))
+    if d.seed_error > 0:
+        p = max(p, 2 * float(t.sf(abs(d.value) / d.seed_error, d.seeds - 1)))
+    low, high = d.interval(level)
+    return replace(d, low=low, high=high, p=p)
 
 
 def _differences(score: Score, y: Ints, ours: Floats, theirs: Floats, weights: Floats) -> Floats:
@@ -180,7 +179,8 @@ def delong(
     """
     y, g = np.asarray(labels, np.int64), group_numbers(groups)
     value, variance, _ = area_and_variance(y, np.asarray(ours, np.float64), g, np.asarray(theirs, np.float64))
-    return _student(value, float(np.sqrt(np.maximum(variance, 0.0))), inf, 1, len(np.unique(g)), level)
+    error = float(np.sqrt(np.maximum(variance, 0.0)))
+    return _with_interval(Difference(value, nan, nan, nan, error, inf, 1, len(np.unique(g))), level)
 
 
 def mcnemar(labels: npt.ArrayLike, ours: npt.ArrayLike, theirs: npt.ArrayLike) -> McNemar:

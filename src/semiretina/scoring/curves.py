@@ -46,23 +46,23 @@ def sensitivities(labels: Ints, values: Floats, weights: Floats, places: Floats)
     `weights` [b, n] as in `scoring.weighted`; NaN where a class is missing.
     """
     right, wrong = _running(labels, values, weights)
-    found = np.full((len(weights), len(places)), np.nan)
+    reached = np.full((len(weights), len(places)), np.nan)
     for row, (ours, theirs) in enumerate(zip(right, wrong, strict=True)):
         if ours[-1] > 0 and theirs[-1] > 0:
             last = np.searchsorted(theirs, places * theirs[-1] * (1 + 1e-12), "right") - 1
-            found[row] = ours[last] / ours[-1]
-    return found
+            reached[row] = ours[last] / ours[-1]
+    return reached
 
 
 def precisions(labels: Ints, values: Floats, weights: Floats, places: Floats) -> Floats:
     """[b, g] the precision at the highest threshold that finds at least the share `places` [g] > 0 of the positives."""
     right, wrong = _running(labels, values, weights)
-    found = np.full((len(weights), len(places)), np.nan)
+    reached = np.full((len(weights), len(places)), np.nan)
     for row, (ours, theirs) in enumerate(zip(right, wrong, strict=True)):
         if ours[-1] > 0 and theirs[-1] > 0:
             first = np.searchsorted(ours, places * ours[-1] * (1 - 1e-12), "left")
-            found[row] = ours[first] / (ours[first] + theirs[first])
-    return found
+            reached[row] = ours[first] / (ours[first] + theirs[first])
+    return reached
 
 
 def _running(labels: Ints, values: Floats, weights: Floats) -> tuple[Floats, Floats]:

@@ -102,20 +102,20 @@ def mean_of(shares: Sequence[Estimate]) -> Estimate:
     return Estimate(value, max(0.0, value - below), min(1.0, value + above))
 
 
-def predictive_value(found: Estimate, passed: Estimate, frequency: float) -> Estimate:
+def predictive_value(named: Estimate, passed: Estimate, frequency: float) -> Estimate:
     """Of those that a test names, the share that is what it names, where a share of `frequency` of all is.
 
-    PPV from sensitivity (`found`), specificity (`passed`) and prevalence; NPV from specificity, sensitivity and 1 -
-    prevalence, by Bayes's theorem. `frequency` counts as known. The interval is that of the likelihood ratio found /
+    PPV from sensitivity (`named`), specificity (`passed`) and prevalence; NPV from specificity, sensitivity and 1 -
+    prevalence, by Bayes's theorem. `frequency` counts as known. The interval is that of the likelihood ratio named /
     (1 - passed), by MOVER for ratios (Donner, Zou, Statistical Methods in Medical Research 2012; 21:347); it is defined
-    where all or none are found. NaN where nothing is named or a share is NaN.
+    where all or none are named. NaN where nothing is named or a share is NaN.
     """
-    a, c = found.value, 1 - passed.value
+    a, c = named.value, 1 - passed.value
     if not a + c > 0:
         return Estimate(nan)
     lower_c, upper_c = 1 - passed.high, 1 - passed.low
     # The two roots r of (a - r c)^2 = (distance of the bound of a)^2 + (r times that of c)^2.
-    from_below, from_above = found.low * (2 * a - found.low), found.high * (2 * a - found.high)
+    from_below, from_above = named.low * (2 * a - named.low), named.high * (2 * a - named.high)
     root = sqrt(max(0.0, (a * c) ** 2 - from_below * upper_c * (2 * c - upper_c)))
     low = from_below / (a * c + root) if from_below > 0 else 0.0
     root = sqrt(max(0.0, (a * c) ** 2 - from_above * lower_c * (2 * c - lower_c)))

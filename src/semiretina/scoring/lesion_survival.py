@@ -74,19 +74,19 @@ def lesion_survival(original: Picture, reconstruction: Picture, masks: Mapping[s
         labels, _ = ndimage.label(mask, ANY_NEIGHBOR)
         for number, box in enumerate(ndimage.find_objects(labels), start=1):
             around = tuple(slice(max(0, side.start - REACH), side.stop + REACH) for side in box)
-            own = labels[around] == number
-            near = ndimage.binary_dilation(own, ANY_NEIGHBOR, GAP)
-            ring = ndimage.binary_dilation(own, ANY_NEIGHBOR, REACH) & ~near & ground[around]
-            lesions.append(_lesion(name, before[around], after[around], own, ring))
+            inside = labels[around] == number
+            near = ndimage.binary_dilation(inside, ANY_NEIGHBOR, GAP)
+            ring = ndimage.binary_dilation(inside, ANY_NEIGHBOR, REACH) & ~near & ground[around]
+            lesions.append(_lesion(name, before[around], after[around], inside, ring))
     return lesions
 
 
-def _lesion(name: str, before: Picture, after: Picture, own: Mask, ring: Mask) -> Lesion:
-    pixels, around = int(own.sum()), int(ring.sum())
+def _lesion(name: str, before: Picture, after: Picture, inside: Mask, ring: Mask) -> Lesion:
+    pixels, around = int(inside.sum()), int(ring.sum())
     if around < LEAST_RING:
         return Lesion(name, pixels, nan, nan, None)
-    contrast = float(before[own].mean() - before[ring].mean())
-    contrast_after = float(after[own].mean() - after[ring].mean())
+    contrast = float(before[inside].mean() - before[ring].mean())
+    contrast_after = float(after[inside].mean() - after[ring].mean())
     noise = STANDARD_ERRORS * float(before[ring].std()) * sqrt(1 / pixels + 1 / around)
     measurable = abs(contrast) >= max(LEAST_CONTRAST, noise)
     # As a product, so that a contrast of the other sign is never enough.
@@ -99,9 +99,9 @@ def survival_table(photographs: Sequence[Sequence[Lesion]]) -> list[Survival]:
     every = [(lesion, str(number)) for number, lesions in enumerate(photographs) for lesion in lesions]
     table = []
     for name in dict.fromkeys(lesion.type for lesion, _ in every):
-        own = [(lesion, photograph) for lesion, photograph in every if lesion.type == name]
-        classes = {sizes: [pair for pair in own if size_class(pair[0].pixels) == sizes] for sizes in SIZES}
-        for sizes, members in {**classes, "all": own}.items():
+        of_type = [(lesion, photograph) for lesion, photograph in every if lesion.type == name]
+        classes = {sizes: [pair for pair in of_type if size_class(pair[0].pixels) == sizes] for sizes in SIZES}
+        for sizes, members in {**classes, "all": of_type}.items():
             if not members:
                 continue
             known = [(lesion.survives, photograph) for lesion, photograph in members if lesion.survives is not None]

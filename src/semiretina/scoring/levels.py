@@ -21,7 +21,7 @@ Flags = npt.NDArray[np.bool_]
 def binary_level(
     labels: npt.ArrayLike,
     probabilities: npt.ArrayLike,
-    units: Ints,
+    members: Ints,
     groups: Ints,
     threshold: float = 0.5,
     level: float = 0.95,
@@ -29,15 +29,15 @@ def binary_level(
     """Scores of the units of one yes-or-no output.
 
     `labels` [n] of photographs are 0 or 1, unknown where NaN or negative; `probabilities` [n] are NaN where the
-    photograph is ungradable; `units` and `groups` [n] number units and patients (`group_numbers`), and no unit has two
-    patients. A unit's probability is the largest of its photographs, its label the largest known one.
+    photograph is ungradable; `members` and `groups` [n] number units and patients (`group_numbers`), and no unit has
+    two patients. A unit's probability is the largest of its photographs, its label the largest known one.
 
     Keys: units, ungradable (units without a gradable photograph), n (units whose label is known), positives (ints), and
     the `Estimate`s ungradable_rate and referral_rate (of all units), accuracy, sensitivity and specificity (of those
     n), and auroc (of those that have a probability); each NaN where its class is missing.
     """
     values = np.asarray(probabilities, np.float64)
-    y, p, g = _of_units(_known(labels), values, units, groups)
+    y, p, g = _of_units(_known(labels), values, members, groups)
     graded, known = ~np.isnan(p), ~np.isnan(y)
     yes = ~graded | (p >= threshold)
     ranked = graded & known
@@ -56,19 +56,19 @@ def binary_level(
 
 
 def class_level(
-    labels: npt.ArrayLike, answers: npt.ArrayLike, classes: int, units: Ints, groups: Ints, level: float = 0.95
+    labels: npt.ArrayLike, answers: npt.ArrayLike, classes: int, members: Ints, groups: Ints, level: float = 0.95
 ) -> Scores:
     """Scores of the units of one choice among `classes` grades, 0 the mildest.
 
     `labels` [n] of photographs are grades, unknown where NaN or negative; `answers` [n] are grades, NaN where the
-    photograph is ungradable; `units` and `groups` as in `binary_level`. A unit's answer is the worst one of its
+    photograph is ungradable; `members` and `groups` as in `binary_level`. A unit's answer is the worst one of its
     photographs, its label the worst known one. A unit without a gradable photograph has no grade: it is counted and not
     scored.
 
     Keys: units, ungradable, n (units that have both a label and an answer), and the `Estimate`s ungradable_rate (of
     all units), accuracy and quadratic_kappa, with the interval that `class_scores` has.
     """
-    y, answered, g = _of_units(_known(labels), np.asarray(answers, np.float64), units, groups)
+    y, answered, g = _of_units(_known(labels), np.asarray(answers, np.float64), members, groups)
     graded = ~np.isnan(answered)
     both = graded & ~np.isnan(y)
     truth, answer, g_both = y[both].astype(np.int64), answered[both].astype(np.int64), g[both]
@@ -93,7 +93,7 @@ def class_level(
 def binary_part(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, groups: Ints, threshold: float = 0.5, level: float = 0.95
 ) -> Scores:
-    """The scores that a part of a test set is told by, from the photographs [n] of one yes-or-no output.
+    """The scores of a part of a test set, from the photographs [n] of one yes-or-no output.
 
     Keys: n, positives (ints; photographs with an unknown label are dropped), and the `Estimate`s accuracy, auroc,
     sensitivity and specificity, none by resampling; each NaN where its class is missing.
@@ -126,8 +126,8 @@ def by_part(names: Sequence[str], score: Callable[[Flags], Scores]) -> Mapping[s
     `names` [n] are "" where unknown: these photographs stand in no part. `score` takes flags [n] of photographs.
     """
     of = np.array(names, np.str_)
-    found = {name: score(of == name) for name in sorted(set(names) - {""})}
-    labeled = {name: scores for name, scores in found.items() if scores["n"]}
+    scored = {name: score(of == name) for name in sorted(set(names) - {""})}
+    labeled = {name: scores for name, scores in scored.items() if scores["n"]}
     return labeled if len(labeled) > 1 else {}
 
 
@@ -137,12 +137,12 @@ def _known(labels: npt.ArrayLike) -> Floats:
     return np.where(y >= 0, y, nan)
 
 
-def _of_units(labels: Floats, values: Floats, units: Ints, groups: Ints) -> tuple[Floats, Floats, Ints]:
+def _of_units(labels: Floats, values: Floats, members: Ints, groups: Ints) -> tuple[Floats, Floats, Ints]:
     """Of each unit the largest label and the largest value, NaN where it has none, and its group."""
-    assert len(labels) == len(values) == len(units) == len(groups), "one label, value, unit and group a photograph"
-    _, first, places = np.unique(units, return_index=True, return_inverse=True)
-    assert (groups[first][places] == groups).all(), "a unit of two patients"
+    assert len(labels) == len(values) == len(members) == len(groups), "one label, value, unit and group a photograph"
+    _, first, unit = np.unique(members, return_index=True, return_inverse=True)
+    assert (groups[first][unit] == groups).all(), "a unit of two patients"
     largest = np.full((2, len(first)), nan)
-    np.fmax.at(largest[0], places, labels)
-    np.fmax.at(largest[1], places, values)
+    np.fmax.at(largest[0], unit, labels)
+    np.fmax.at(largest[1], unit, values)
     return largest[0], largest[1], groups[first]

@@ -99,7 +99,7 @@ class Choice:
         """Of each class that is there the share answered rightly; none where there is but one class."""
         classes = [self.labels == k for k in range(self.probabilities.shape[1]) if (self.labels == k).any()]
         rows = classes if len(classes) > 1 else []
-        return [share(self.right[own], self.groups[own], self.level) for own in rows]
+        return [share(self.right[of_class], self.groups[of_class], self.level) for of_class in rows]
 
 
 Answered = TypeVar("Answered", YesNo, Choice)

@@ -28,11 +28,11 @@ def aurocs(labels: npt.NDArray[np.bool_] | Ints, values: Floats, weights: Floats
     lower = np.searchsorted(values[negatives], values[positive], "left")
     upper = np.searchsorted(values[negatives], values[positive], "right")
     beaten = _running(weights[:, negatives])
-    own = weights[:, positive]
-    won = np.einsum("bp,bp->b", own, beaten[:, lower])
+    of_positives = weights[:, positive]
+    won = np.einsum("bp,bp->b", of_positives, beaten[:, lower])
     if not np.array_equal(lower, upper):
-        won = (won + np.einsum("bp,bp->b", own, beaten[:, upper])) / 2
-    return _over(won, own.sum(axis=1) * beaten[:, -1])
+        won = (won + np.einsum("bp,bp->b", of_positives, beaten[:, upper])) / 2
+    return _over(won, of_positives.sum(axis=1) * beaten[:, -1])
 
 
 def average_precisions(labels: Ints, values: Floats, weights: Floats) -> Floats:
@@ -43,16 +43,16 @@ def average_precisions(labels: Ints, values: Floats, weights: Floats) -> Floats:
     order = np.argsort(-values, kind="stable")
     falling = -values[order]
     positive = (np.asarray(labels) == 1)[order]
-    own = weights[:, order[positive]]
+    of_positives = weights[:, order[positive]]
     answered = _running(weights[:, order])
-    right = _running(own)
+    right = _running(of_positives)
     # Photographs of equal value are answered together.
     all_above = answered[:, np.searchsorted(falling, falling[positive], "right")]
     right_above = right[:, np.searchsorted(falling[positive], falling[positive], "right")]
     precision = np.divide(right_above, all_above, out=np.zeros_like(right_above), where=all_above > 0)
     positives = right[:, -1]
     both = (positives > 0) & (positives < answered[:, -1])
-    return np.where(both, _over(np.einsum("bp,bp->b", own, precision), positives), nan)
+    return np.where(both, _over(np.einsum("bp,bp->b", of_positives, precision), positives), nan)
 
 
 def briers(labels: Ints, probabilities: Floats, weights: Floats) -> Floats:

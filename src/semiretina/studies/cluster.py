@@ -1,7 +1,7 @@
 """A sweep on a Ray cluster: a task for each point.
 
 Ray runs a task at least once: it starts it anew when its worker or node died, even where the first still computes
-unseen. That is safe here, because a point is a run folder of its own name that one process at a time can claim. So all
+unseen. That is safe here, because each point has a run folder, which one process at a time can claim. So all
 nodes must share the folder, which is checked before anything is trained.
 """
 
@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from semiretina.errors import Interrupted, MissingInput, Refused, UserError
+from semiretina.errors import Interrupted, MissingInput, Refused, UserError, summary
 from semiretina.files import write_text
 from semiretina.progress import say
-from semiretina.records import summary
 from semiretina.studies.grid import GridPoint
 from semiretina.studies.points import SECONDS_BETWEEN_LOOKS, work
 
@@ -39,7 +38,14 @@ def work_on_cluster(points: Sequence[GridPoint], out: Path, address: str) -> Gen
         _check_nodes(ray, points, out)
         gpus = 1 if ray.cluster_resources().get("GPU") and points[0].config.engine.device != "cpu" else 0
         task = ray.remote(_train).options(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)
-        running = {task.remote(point, out): point for point in points}
+        running, begun = {}, {}
+        for point in points:
+            if point.first and point.first.key not in begun:
+                reference = begun[point.first.key] = task.remote(point, out, only_first_stages=True)
+                running[reference] = point
+        for point in points:
+            # Ray starts a task when what it is handed is there, so that no core waits for first stages.
+            running[task.remote(point, out, begun.get(point.first.key) if point.first else None)] = point
         while running:
             ended, _ = ray.wait(list(running), num_returns=1, timeout=SECONDS_BETWEEN_LOOKS)
             for reference in ended:
@@ -66,10 +72,12 @@ def _ray() -> Any:
     return ray
 
 
-def _train(point: GridPoint, out: Path) -> UserError | OSError | None:
+def _train(
+    point: GridPoint, out: Path, _after: object = None, *, only_first_stages: bool = False
+) -> UserError | OSError | None:
     """The task. An error is returned, not raised, since Ray would wrap it."""
     try:
-        for _ in work([point], out):
+        for _ in work([point], out, only_first_stages=only_first_stages):
             pass
     except (UserError, OSError) as error:
         return error

@@ -17,6 +17,7 @@ from semiretina.models import build_network
 from semiretina.models.network import Network
 from semiretina.preparation import model_parameters, split_by
 from semiretina.records import Record
+from semiretina.studies.first_stages import beginnings
 from semiretina.tasks import Task, make_tasks
 from semiretina.training.loop import make_method, sides
 from semiretina.training.optimizers import make_optimizer
@@ -37,27 +38,44 @@ class Clock:
 
         Reading the photographs is left out: it is done once for all. A refit counts as long as the first phase.
         """
-        tasks = make_tasks(config.tasks, records)
-        # Its sizes, before any photograph is read: identical pictures are not yet known.
-        split = split_by(config, records, [""] * len(records), tasks)
-        phases = ["train"] + (["refit"] if config.refit != "none" else [])
-        return sum(self._phase(config, tasks, split, phase) for phase in phases)
+        return self.together([config], records)
 
-    def _phase(self, config: Config, tasks: Mapping[str, Task], split: Split, phase: str) -> float:
+    def together(self, configs: Sequence[Config], records: Sequence[Record]) -> float:
+        """The same of all points of a sweep, which trains first stages that they have in common once."""
         total = 0.0
+        counted = set()
+        splits: dict[str, Split] = {}
+        for config in configs:
+            tasks = make_tasks(config.tasks, records)
+            drawn_from = json.dumps([config.seed, config.tasks, config.data.model_dump(mode="json")])
+            if drawn_from not in splits:
+                # Its sizes, before any photograph is read: identical pictures are not yet known.
+                splits[drawn_from] = split_by(config, records, [""] * len(records), tasks)
+            split = splits[drawn_from]
+            common = [beginning.model_dump_json() for beginning in beginnings(config)]
+            for number in range(len(config.stages)):
+                if number < len(common) and common[number] in counted:
+                    continue
+                counted.update(common[number : number + 1])
+                total += self._stage(config, number, tasks, split, "train")
+            if config.refit != "none":
+                total += sum(self._stage(config, number, tasks, split, "refit") for number in range(len(config.stages)))
+        return total
+
+    def _stage(self, config: Config, number: int, tasks: Mapping[str, Task], split: Split, phase: str) -> float:
+        stage = config.stages[number]
         looked_at = len(split.rows("val")) * (phase == "train") + len(split.rows("test")) * config.track_test
-        for number, stage in enumerate(config.stages):
-            kind = METHODS[stage.method["name"]]
-            labeled, unlabeled = sides(split, phase, stage, kind)
-            # One epoch tells the length of the others.
-            one = stage.model_copy(update={"epochs": 1, "updates": None})
-            steps = steps_of(StagePlan(one, kind.stream, labeled, unlabeled, (config.seed, phase, number))[0])
-            with_labels = sum(len(step.labeled) > 0 for step in steps)
-            epochs = stage.epochs or (stage.updates or 0) / max(1, with_labels or len(steps))
-            for count, side in ((with_labels, "labeled"), (len(steps) - with_labels, "unlabeled")):
-                if count:
-                    total += epochs * count * self._step(config, stage, number, tasks, side)
-            total += epochs * looked_at * self._look(config, tasks) / config.engine.eval_batch
+        kind = METHODS[stage.method["name"]]
+        labeled, unlabeled = sides(split, phase, stage, kind)
+        # One epoch tells the length of the others.
+        one = stage.model_copy(update={"epochs": 1, "updates": None})
+        steps = steps_of(StagePlan(one, kind.stream, labeled, unlabeled, (config.seed, phase, number))[0])
+        with_labels = sum(len(step.labeled) > 0 for step in steps)
+        epochs = stage.epochs or (stage.updates or 0) / max(1, with_labels or len(steps))
+        total = epochs * looked_at * self._look(config, tasks) / config.engine.eval_batch
+        for count, side in ((with_labels, "labeled"), (len(steps) - with_labels, "unlabeled")):
+            if count:
+                total += epochs * count * self._step(config, stage, number, tasks, side)
         return total
 
     def _step(self, config: Config, stage: Stage, number: int, tasks: Mapping[str, Task], side: str) -> float:

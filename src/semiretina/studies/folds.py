@@ -3,7 +3,7 @@
 The folder holds `fold-0`, `fold-1` ..., run folders like any other, and what a report reads of a run: `config.toml`,
 `split.csv` (tested: everybody whom a fold tests), `predictions-test.csv` (all folds' answers, with a column `fold`),
 `result.json`, the worst mistakes of all folds. There is no grader: which of the networks would it be? One that is
-trained on all of them may have its operating points fixed on these answers: see `engine.out_of_fold`.
+trained on all of them may have its operating points fixed on these answers: see `judging.out_of_fold`.
 
 A test set that the manifest gives is left alone.
 """
@@ -12,27 +12,27 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from semiretina.config import Config, load_config
 from semiretina.data.roles import given_test
 from semiretina.data.split import Split, list_sha256, read_split
 from semiretina.errors import BadConfig, BadData, Refused
 from semiretina.experiment import train
-from semiretina.files import read_text, sha256_of, write_text
-from semiretina.judging.heatmaps import INDEX, MISTAKES
-from semiretina.judging.inference import full_scores, write_predictions
-from semiretina.judging.ledger import note_look
-from semiretina.judging.predictions import read_answers
+from semiretina.files import read_text, sha256_of, write_json, write_text
+from semiretina.judging.ledger import TestList, note_look
+from semiretina.judging.mistakes import MISTAKES
+from semiretina.judging.predictions import read_predictions
+from semiretina.judging.test_set import TestSet
 from semiretina.methods import METHODS, Method
 from semiretina.preparation import check_config, check_unchanged
 from semiretina.progress import say
-from semiretina.run_folder import RunFolder, finite
+from semiretina.run_folder import RunFolder
 from semiretina.tasks import Task, make_tasks
 from semiretina.training.ranks import find_place
 
@@ -54,9 +54,7 @@ def train_folds(
     Raises BadConfig where there are no folds or what is asked of them has no joint result, Refused where the
     photographs changed from fold to fold.
     """
-    assert not (isinstance(config, Config) and overrides), "overrides are read into a file or a dict"
-    if not isinstance(config, Config):
-        config = load_config(Path(config) if isinstance(config, str) else config, overrides)
+    config = load_config(config, overrides)
     check_folds(config)
     assert config.data.folds
     run, place = RunFolder(Path(out)), find_place(config.engine.device)
@@ -107,32 +105,20 @@ def join_folds(config: Config, run: RunFolder, folders: Sequence[RunFolder]) -> 
     rows = split.rows("test")
     fold_of = {int(row): number for number, own in enumerate(splits) for row in own.rows("test")}
     values = join_answers(tasks, split, rows, [folder.predictions("test") for folder in folders])
-    records, groups = [split.records[row] for row in rows], [split.groups[row] for row in rows]
-    truth = {name: torch.from_numpy(task.targets(records)) for name, task in tasks.items()}
-    keys = [key for task in tasks.values() for key in task.threshold_keys]
-    thresholds = dict.fromkeys(keys, config.threshold)
+    thresholds = {key: config.threshold for task in tasks.values() for key in task.threshold_keys}
     given = [split.sha256[row] for row in given_test(split.records, split.groups, tasks)]
-    note_look(
-        Path(config.data.manifest),
-        "train",
-        run.path,
-        sha256=split.test_sha256,
-        photographs=len(rows),
-        thresholds=thresholds,
-        apart=list_sha256(given) if given else None,
-    )
-    blind = sorted({int(row) for own in splits for row in own.ungradable("test")})
-    scores = full_scores(
-        tasks,
-        values,
-        truth,
-        records,
-        groups,
-        thresholds,
+    apart = list_sha256(given) if given else None
+    tested = TestList(Path(config.data.manifest), split.test_sha256, len(rows), apart=apart)
+    note_look(run.path, "train", tested, thresholds)
+    # What a fold could not see, or learned from.
+    blind = sorted({int(row) for one in splits for row in one.ungradable("test")})
+    trained = sorted({int(row) for one in splits for row in one.rows("train")})
+    test = replace(
+        TestSet.of_role(split, "test", tasks),
         ungradable=[(split.records[row], split.groups[row]) for row in blind],
-        trained=[split.records[row] for row in sorted({int(row) for own in splits for row in own.rows("train")})],
-        prevalence=config.prevalence,
+        trained=[split.records[row] for row in trained],
     )
+    scores = test.score(values, thresholds, config.prevalence)
     results = [folder.read_result() for folder in folders]
     means = fold_means(results)
     for key, found in scores.items():
@@ -140,8 +126,8 @@ def join_folds(config: Config, run: RunFolder, folders: Sequence[RunFolder]) -> 
 
     split.write(run.split)
     write_text(run.split_sum, f"{sha256_of(run.split)}  {run.split.name}\n")
-    by = [fold_of[int(row)] for row in rows]
-    write_predictions(run.predictions("test"), split, rows, tasks, values, truth, fold=by)
+    folds = np.array([fold_of[int(row)] for row in rows], np.int64)
+    test.predictions(values, folds).write(run.predictions("test"))
     shutil.copyfile(folders[0].environment, run.environment)
     told = [
         {
@@ -168,7 +154,7 @@ def join_folds(config: Config, run: RunFolder, folders: Sequence[RunFolder]) -> 
         "val": {},
         "folds": {"count": len(folders), "auroc": means},
     }
-    run.write_json(run.result, result)
+    write_json(run.result, result)
     return run.read_result()
 
 
@@ -201,7 +187,7 @@ def join_answers(tasks: Mapping[str, Task], split: Split, rows: Any, files: Sequ
     number_of = {split.records[row].path: number for number, row in enumerate(rows)}
     values = {name: np.full((len(rows), len(task.outputs)), np.nan, np.float32) for name, task in tasks.items()}
     for file in files:
-        answers = read_answers(file, tasks)
+        answers = read_predictions(file, tasks)
         try:
             numbers = [number_of[Path(path)] for path in answers.paths]
         except KeyError as error:
@@ -239,11 +225,11 @@ def caution(means: Mapping[str, Any], count: int) -> list[str]:
 def join_samples(run: RunFolder, folders: Sequence[RunFolder]) -> None:
     """Copies the surest mistakes of all folds; reconstructions, of which each fold has its own, stay with the folds."""
     run.samples.mkdir(exist_ok=True)
-    write_text(run.samples / "samples.json", "[]\n")
+    write_json(run.sample_list, [])
     found: list[tuple[Path, dict[str, Any]]] = []
     for folder in folders:
-        if (folder.samples / INDEX).is_file():
-            found += [(folder.samples, mistake) for mistake in json.loads(read_text(folder.samples / INDEX))]
+        if folder.mistakes.is_file():
+            found += [(folder.samples, mistake) for mistake in json.loads(read_text(folder.mistakes))]
     kept: list[dict[str, Any]] = []
     for task in dict.fromkeys(mistake["task"] for _, mistake in found):
         own = [(samples, mistake) for samples, mistake in found if mistake["task"] == task]
@@ -254,7 +240,7 @@ def join_samples(run: RunFolder, folders: Sequence[RunFolder]) -> None:
                 shutil.copyfile(samples / mistake[kind], run.samples / name)
             kept.append(mistake | names)
     if found:
-        write_text(run.samples / INDEX, json.dumps(finite(kept), indent=1) + "\n")
+        write_json(run.mistakes, kept)
 
 
 def _of_fold(config: Config, number: int) -> Any:

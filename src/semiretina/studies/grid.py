@@ -14,14 +14,15 @@ from typing import Any
 
 from semiretina.config import Config, load_config
 from semiretina.data.split import Split
-from semiretina.errors import BadConfig
+from semiretina.errors import BadConfig, summary
 from semiretina.files import read_text, sha256_of
 from semiretina.methods import METHODS
 from semiretina.preparation import check_config, draw_split
-from semiretina.records import RARE_COLUMNS, summary
+from semiretina.records import RARE_COLUMNS
 from semiretina.report.paper.table1 import short_names
 from semiretina.report.runs import SCHEMA
 from semiretina.run_folder import FREE_KEYS
+from semiretina.studies.first_stages import FirstStages, beginnings, find_first_stages
 
 # A search selects on validation photographs: they must stay out of training, and the test set stays closed.
 SEARCH = ("open_test=false", "track_test=false", "refit=none")
@@ -35,6 +36,7 @@ class GridPoint:
     key: str
     parameters: Mapping[str, Any]  # dotted key -> value
     config: Config
+    first: FirstStages | None = None  # what it starts from
 
     def __str__(self) -> str:
         names = short_names(self.parameters)
@@ -44,43 +46,61 @@ class GridPoint:
 def grid_points(config: Path, grid: Path, overrides: Sequence[str] = ()) -> list[GridPoint]:
     """The points of a grid around a configuration, in the order of scikit-learn's ParameterGrid.
 
-    Configurations, parts, photographs and splits of all points are checked. Raises BadConfig that names every wrong
-    key (and the nearest right one), empty list and wrong value, and what `train` raises before it begins.
+    Everything that `train` checks before it begins is checked for all points, and raises what it raises there. Raises
+    BadConfig that names every wrong key (and the nearest right one), empty list and wrong value.
     """
-    from sklearn.model_selection import ParameterGrid  # noqa: PLC0415  (slow to import)
-
     axes = read_grid(grid)
     _check_keys(config, grid, axes, overrides)
-    resolved: list[tuple[dict[str, Any], Config]] = []
+    settings: list[dict[str, Any]] = []
+    configs: list[Config] = []
     defects: dict[str, None] = {}  # an ordered set: one wrong value is in many points
     checked: set[str] = set()
-    for parameters in ParameterGrid(axes):
-        ordered = {name: parameters[name] for name in axes}
+    for parameters in combinations(axes):
         try:
-            found = load_config(config, [*overrides, *ordered.items(), *SEARCH])
-            if _parts(found) not in checked:
-                checked.add(_parts(found))
-                check_config(found, METHODS)
+            resolved = load_config(config, [*overrides, *parameters.items(), *SEARCH])
+            if _without_optimizers(resolved) not in checked:
+                checked.add(_without_optimizers(resolved))
+                check_config(resolved, METHODS)
         except BadConfig as error:
             defects[str(error).removeprefix(f"{config}: ")] = None
-            continue
-        resolved.append((ordered, found))
+        else:
+            settings.append(parameters)
+            configs.append(resolved)
     if defects:
         raise BadConfig(summary(f"{grid} with {config}", list(defects), "correct these and start again"))
     hashes: dict[str, str] = {}
-    points: dict[str, GridPoint] = {}
-    for parameters, found in resolved:
-        parts = _parts(found)
-        if parts not in hashes:
-            split = draw_split(found, METHODS)
+    for resolved in configs:
+        drawn = _without_optimizers(resolved)
+        if drawn not in hashes:
+            split = draw_split(resolved, METHODS)
             if not len(split.rows("val")):
                 raise BadConfig(f"{config}: data.val: a grid is searched on validation photographs, and there are none")
-            hashes[parts] = split_hash(split)
-        point = GridPoint(point_key(found, hashes[parts]), parameters, found)
+            hashes[drawn] = split_hash(split)
+    splits = [hashes[_without_optimizers(resolved)] for resolved in configs]
+    keys = [
+        [point_key(first, s) for first in beginnings(resolved)] for resolved, s in zip(configs, splits, strict=True)
+    ]
+    firsts = find_first_stages(keys, configs)
+    points: dict[str, GridPoint] = {}
+    for parameters, resolved, split_sha256, first in zip(settings, configs, splits, firsts, strict=True):
+        point = GridPoint(point_key(resolved, split_sha256), parameters, resolved, first)
         if point.key in points:
             raise BadConfig(f"{grid}: '{points[point.key]}' and '{point}' are the same experiment; take one out")
         points[point.key] = point
     return list(points.values())
+
+
+def combinations(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every choice of one value from each axis, in the order of scikit-learn's ParameterGrid."""
+    from sklearn.model_selection import ParameterGrid  # noqa: PLC0415  (slow to import)
+
+    return [{key: values[key] for key in axes} for values in ParameterGrid(dict(axes))]
+
+
+def configs_of(config: Config, grid: Path) -> list[Config]:
+    """The configurations of a grid's points around a resolved one, unchecked."""
+    raw = config.model_dump(mode="json")
+    return [load_config(raw, [*parameters.items(), *SEARCH]) for parameters in combinations(read_grid(grid))]
 
 
 def read_grid(file: Path) -> dict[str, list[Any]]:
@@ -138,7 +158,7 @@ def split_hash(split: Split) -> str:
 
 
 def _check_keys(config: Path, grid: Path, axes: Mapping[str, Sequence[Any]], overrides: Sequence[str]) -> None:
-    """Raises BadConfig for every key that the configuration cannot take, told once and not with each of its values."""
+    """Raises BadConfig for every key that the configuration cannot take, named once and not with each of its values."""
     load_config(config, [*overrides, *SEARCH])
     defects = []
     for key, values in axes.items():
@@ -160,7 +180,7 @@ def shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _parts(config: Config) -> str:
+def _without_optimizers(config: Config) -> str:
     """All but the optimisers, which most grids vary: what was checked, or drawn, once needs no second look."""
     settings = config.model_dump(mode="json")
     for stage in settings["stages"]:

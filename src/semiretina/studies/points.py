@@ -1,4 +1,4 @@
-"""The folder of a sweep: a run folder for each point, and `points.jsonl`, which tells of all of them.
+"""The folder of a sweep: a run folder for each point, and `points.jsonl`, with a line for each of them.
 
 A point is trained by whoever claims its run folder; a claim ends with its process, however that ends. So any number of
 processes and machines may work in one folder: what is finished is skipped, what is claimed is left to the other, and
@@ -15,12 +15,14 @@ from typing import Any
 
 from filelock import FileLock
 
+from semiretina.config import Config
 from semiretina.errors import Busy, NonFiniteLoss, UserError, writing
-from semiretina.experiment import train
-from semiretina.files import read_text, write_text
+from semiretina.experiment import train_run
+from semiretina.files import read_text, write_json, write_text
 from semiretina.progress import say
 from semiretina.report.paper.table1 import INDEX, Point, read_points
 from semiretina.run_folder import RunFolder
+from semiretina.studies.first_stages import FOLDER, all_of
 from semiretina.studies.grid import GridPoint
 
 DIVERGED = "diverged.json"  # in the run folder of a point whose loss became infinite: a result too, without scores
@@ -29,46 +31,86 @@ SECONDS_BETWEEN_LOOKS = 2.0
 
 def finished(point: GridPoint, out: Path) -> bool:
     """Whether the point's run folder holds a result."""
-    run = RunFolder(out / point.key)
-    return run.result.exists() or (run.path / DIVERGED).exists()
+    return _ended(RunFolder(out / point.key))
 
 
 def train_point(point: GridPoint, out: Path) -> None:
     """Trains a point to its result, or to the note that it diverged; a finished one is left as it is.
 
-    Of a finished run the checkpoints go and the grader stays. Raises Busy when another process is training the point,
-    and every other user's error under the point's name.
+    It starts from its first stages, which are trained before where nobody has done so. Of a finished run the
+    checkpoints go and the grader stays. Raises Busy when another process is training the point or its first stages, and
+    every other user's error under the point's name.
     """
     if finished(point, out):
         return
     run = RunFolder(out / point.key)
     try:
-        train(point.config, run.path)
+        _train(point.config, run, train_first_stages(point, out))
     except Busy:
         raise
-    except NonFiniteLoss as error:
-        run.write_json(run.path / DIVERGED, {"reason": str(error)})
-        say(f"sweep: {point}: diverged: {error}")
-        return
     except UserError as error:
         raise type(error)(f"point {point}: {error}") from None
-    shutil.rmtree(run.checkpoints, ignore_errors=True)
+    if (run.path / DIVERGED).exists():
+        say(f"sweep: {point}: diverged: {json.loads(read_text(run.path / DIVERGED))['reason']}")
+    else:
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
 
 
-def work(points: Sequence[GridPoint], out: Path, turn: int = 0, turns: int = 1) -> Generator[None]:
+def train_first_stages(point: GridPoint, out: Path) -> RunFolder | None:
+    """The run folder of the point's first stages, trained where they are not; None where it shares none.
+
+    Raises Busy when another process is training them.
+    """
+    first = None
+    for stages in all_of(point.first):
+        before, first = first, RunFolder(out / FOLDER / stages.key)
+        if not _ended(first):
+            _train(stages.config, first, before)
+            say(f"sweep: {stages}, for all points that begin with it: {first.path}")
+    return first
+
+
+def _ended(run: RunFolder) -> bool:
+    return run.result.exists() or (run.path / DIVERGED).exists()
+
+
+def _train(config: Config, run: RunFolder, first: RunFolder | None) -> None:
+    """Trains from the end of the first stages; where these diverged, the run did so, too."""
+    if first and (first.path / DIVERGED).exists():
+        with run.claimed(config):
+            shutil.copyfile(first.log, run.log)
+            shutil.copyfile(first.path / DIVERGED, run.path / DIVERGED)
+        return
+    try:
+        train_run(config, run.path, first=first.path if first else None)
+    except NonFiniteLoss as error:
+        write_json(run.path / DIVERGED, {"reason": str(error)})
+
+
+def work(
+    points: Sequence[GridPoint], out: Path, turn: int = 0, turns: int = 1, *, only_first_stages: bool = False
+) -> Generator[None]:
     """Trains points in this process until all are finished, by whomever; yields after each, and while it waits.
 
     Every `turns`-th point from `turn` on comes first, so that several processes seldom meet; then those of the others.
-    A point that another process holds is looked at again until it is finished, or free because that process died.
+    A point that another process holds is looked at again until it is finished, or free because that process died; so
+    is one whose first stages another process is training.
     """
+    train = train_first_stages if only_first_stages else train_point
     waiting = [*points[turn::turns], *(p for n, p in enumerate(points) if n % turns != turn)]
     while waiting:
-        held = []
+        held: list[GridPoint] = []
+        waited_for = set()  # first stages
         for point in waiting:
+            if point.first and point.first.key in waited_for:
+                held.append(point)
+                continue
             try:
-                train_point(point, out)
+                train(point, out)
             except Busy:
                 held.append(point)
+                if point.first and not _ended(RunFolder(out / FOLDER / point.first.key)):
+                    waited_for.add(point.first.key)
             else:
                 yield
         if len(held) == len(waiting):
@@ -104,7 +146,7 @@ def update_index(points: Sequence[GridPoint], out: Path) -> list[Point]:
 
 
 def read_point(point: GridPoint, out: Path) -> Point:
-    """A point as its run folder tells it; the scores are those of the first task."""
+    """A point as it stands in its run folder; the scores are those of the first task."""
     run = RunFolder(out / point.key)
     if (run.path / DIVERGED).exists():
         return Point(point.key, point.parameters, "diverged", seconds=_seconds(run))
@@ -113,8 +155,8 @@ def read_point(point: GridPoint, out: Path) -> Point:
     scores = run.read_result()["val"]
     task = point.config.tasks[0]
     # A task of several outputs, such as the lesions, has scores for each of them.
-    own: dict[str, Any] = scores.get(task) or next((s for n, s in scores.items() if n.startswith(f"{task}.")), {})
-    accuracy, auroc = ((own.get(name) or {}).get("value") for name in ("accuracy", "auroc"))
+    shown: dict[str, Any] = scores.get(task) or next((s for n, s in scores.items() if n.startswith(f"{task}.")), {})
+    accuracy, auroc = ((shown.get(name) or {}).get("value") for name in ("accuracy", "auroc"))
     return Point(point.key, point.parameters, "done", accuracy, auroc, _seconds(run))
 
 

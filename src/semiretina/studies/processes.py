@@ -1,4 +1,4 @@
-"""A sweep on one machine: several worker processes that claim points from each other's share."""
+"""A sweep on one machine: several worker processes that take what the others have left."""
 
 import multiprocessing
 import os
@@ -20,29 +20,30 @@ from semiretina.studies.points import SECONDS_BETWEEN_LOOKS, finished, work
 def work_in_processes(points: Sequence[GridPoint], out: Path, workers: int) -> Generator[None]:
     """Trains points in worker processes until all are finished; yields now and then.
 
-    Each worker has its share of the cores, or a GPU in turn, and writes what it tells to `out`/worker-N.log. When one
-    is killed, the others take over its point. When this iteration ends or is left, no worker stays behind. Raises what
-    a worker raised, and Interrupted when all of them were killed.
+    Each worker has as many cores as the others, or a GPU in turn, and writes to `out`/worker-N.log what it says. When
+    one is killed, the others take over its point. When this iteration ends or is left, no worker stays behind.
+
+    Raises what a worker raised, and Interrupted when all of them were killed.
     """
     context = multiprocessing.get_context("spawn")
     threads = max(1, _num_cores() // workers)
     crew = {}
     try:
         for turn in range(workers):
-            told, tells = context.Pipe(duplex=False)
-            arguments = (points, out, turn, workers, threads, tells)
+            receiver, sender = context.Pipe(duplex=False)
+            arguments = (points, out, turn, workers, threads, sender)
             process = context.Process(target=_worker, args=arguments, daemon=True)
             process.start()
-            tells.close()
-            crew[turn] = (process, told)
+            sender.close()
+            crew[turn] = (process, receiver)
         while crew:
             wait([process.sentinel for process, _ in crew.values()], timeout=SECONDS_BETWEEN_LOOKS)
             yield
-            for turn, (process, told) in list(crew.items()):
+            for turn, (process, receiver) in list(crew.items()):
                 if process.exitcode is None:
                     continue
                 del crew[turn]
-                _check_end(process.exitcode, told, out / _log_name(turn))
+                _check_end(process.exitcode, receiver, out / _log_name(turn))
     finally:
         for process, _ in crew.values():
             process.terminate()
@@ -52,9 +53,9 @@ def work_in_processes(points: Sequence[GridPoint], out: Path, workers: int) -> G
         raise Interrupted("every worker was killed; the same command goes on where they ended")
 
 
-def _check_end(exitcode: int, told: Connection, log: Path) -> None:
+def _check_end(exitcode: int, receiver: Connection, log: Path) -> None:
     try:
-        error = told.recv()
+        error = receiver.recv()
     except EOFError:
         error = None
     if error is not None:
@@ -65,7 +66,7 @@ def _check_end(exitcode: int, told: Connection, log: Path) -> None:
         raise RuntimeError(f"a worker ended by an error in the program; {log} holds its traceback")
 
 
-def _worker(points: Sequence[GridPoint], out: Path, turn: int, turns: int, threads: int, tells: Connection) -> None:
+def _worker(points: Sequence[GridPoint], out: Path, turn: int, turns: int, threads: int, sender: Connection) -> None:
     # Ctrl-C reaches the whole group of processes; the parent ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -77,7 +78,7 @@ def _worker(points: Sequence[GridPoint], out: Path, turn: int, turns: int, threa
         for _ in work(points, out, turn, turns):
             pass
     except (UserError, OSError) as error:
-        tells.send(error)
+        sender.send(error)
 
 
 def _end_with_parent() -> None:

@@ -5,7 +5,6 @@
 """
 
 import json
-import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +25,7 @@ from semiretina.report.paper.study import SCHEMA
 from semiretina.report.paper.table1 import INDEX, read_points
 from semiretina.run_folder import RunFolder
 from semiretina.studies.estimate import Clock
-from semiretina.studies.grid import read_grid
+from semiretina.studies.grid import configs_of, grid_points
 from semiretina.studies.presets import PRESETS, Plan
 from semiretina.studies.sweep import sweep
 
@@ -93,7 +92,7 @@ def reproduce(
             say(f"reproduce: grid search around {name}")
             base = out / "grids" / f"{name}.toml"
             write_text(base, dump_toml(plan.config(name, 0, grid=True)))
-            say(sweep(base, plan.grid, out / "grids" / name))
+            say(sweep(grid_points(base, plan.grid), out / "grids" / name))
     return f"report: {write_paper_report(out, share)}"
 
 
@@ -169,13 +168,15 @@ def _tell(
     points = 0
     for name in plan.grid_cells:
         if not plan.hole(name):
-            each = clock.seconds(plan.config(name, 0, grid=True), records)
+            center = plan.config(name, 0, grid=True)
             done = sum(point.status != "open" for point in read_points(out / "grids" / name / INDEX))
-            points += count_points(plan.grid) - done
-            seconds += each * (count_points(plan.grid) - done)
+            left = configs_of(center, plan.grid)[done:]
+            points += len(left)
+            seconds += clock.together(left, records)
             if plan.quick:
-                whole = count_points(plan.grid.with_name("grid.toml"))
-                say(f"reproduce: the full grid around {name} has {whole} points: about {duration(each * whole)} here")
+                whole = configs_of(center, plan.grid.with_name("grid.toml"))
+                needed = duration(clock.together(whole, records))
+                say(f"reproduce: the full grid around {name} has {len(whole)} points: about {needed} here")
     done = sum(len(cell["runs"]) for cell in cells.values())
     diverged = sum(len(cell["failed"]) for cell in cells.values())
     say(
@@ -184,11 +185,6 @@ def _tell(
         f"{points} points of the grid search to do: about {duration(seconds)} here, as busy as this machine is now "
         "(estimated from a few steps of each)"
     )
-
-
-def count_points(grid: Path) -> int:
-    """How many points a grid has."""
-    return math.prod(len(values) for values in read_grid(grid).values())
 
 
 def _check_free(out: Path, study: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ stopped, repeated or extended trains what is missing and nothing else.
 
 import re
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,40 +15,33 @@ from semiretina.errors import UserError
 from semiretina.progress import duration, say
 from semiretina.report.paper.table1 import INDEX, TRAININGS, Point, to_text, write_page
 from semiretina.studies.cluster import work_on_cluster
-from semiretina.studies.grid import GridPoint, grid_points
+from semiretina.studies.first_stages import all_of
+from semiretina.studies.grid import GridPoint
 from semiretina.studies.points import finished, update_index, work
 from semiretina.studies.processes import work_in_processes
+from semiretina.wording import counted
 
 
-def sweep(
-    config: Path,
-    grid: Path,
-    out: Path,
-    *,
-    workers: int = 1,
-    shard: str = "",
-    cluster: str = "",
-    overrides: Sequence[str] = (),
-) -> str:
-    """Trains the points of a grid in `out`; returns how far it is, the best point and, when all are there, Table 1.
+def sweep(points: Sequence[GridPoint], out: Path, *, workers: int = 1, shard: str = "", cluster: str = "") -> str:
+    """Trains the points in `out`; returns how far it is, the best point and, when all are there, Table 1.
 
     `shard` "I/N" takes every N-th point from the I-th on; `cluster` is the address of a Ray cluster. `out`/points.jsonl
-    tells of every point, `out`/table1.html is the table. Errors come before anything is trained.
+    tells of every point, `out`/table1.html is the table.
     """
-    share(shard)
-    points = grid_points(config, grid, overrides)
-    found = train_points(points, out, workers=workers, shard=shard, cluster=cluster)
+    states = train_points(points, out, workers=workers, shard=shard, cluster=cluster)
     methods = tuple(stage.method["name"] for stage in points[0].config.stages)
-    training = TRAININGS.get(methods, config.stem)
-    lines = [_how_far(found), f"points: {out / INDEX}"]
-    scored = [point for point in found if point.accuracy is not None]
+    training = TRAININGS.get(methods, " then ".join(methods))
+    counts = Counter(point.status for point in states)
+    counted_states = [f"{counts[status]} {status}" for status in ("done", "diverged", "open") if counts[status]]
+    lines = [f"{counted(len(states), 'point')}: {', '.join(counted_states)}", f"points: {out / INDEX}"]
+    scored = [point for point in states if point.accuracy is not None]
     if scored:
         best = max(scored, key=lambda point: (point.accuracy or 0.0, point.auroc or 0.0))
         setting = next(point for point in points if point.key == best.key)
         lines.append(f"best on validation: {setting}: accuracy {best.accuracy:.3f} ({out / best.key})")
-    if all(point.status != "open" for point in found):
-        write_page({training: found}, out / "table1.html")
-        lines += ["", to_text({training: found}).rstrip()]
+    if not counts["open"]:
+        write_page({training: states}, out / "table1.html")
+        lines += ["", to_text({training: states}).rstrip()]
     return "\n".join(lines)
 
 
@@ -55,28 +49,30 @@ def train_points(
     points: Sequence[GridPoint], out: Path, *, workers: int = 1, shard: str = "", cluster: str = ""
 ) -> list[Point]:
     """Trains what is not finished of these points, or of a shard of them, and returns all of them as they stand."""
-    found = {point.key: point for point in update_index(points, out)}
-    first, step = share(shard)
-    own = points[first::step]
-    waiting = [point for point in own if found[point.key].status == "open"]
-    say(f"sweep: {len(own)} points, {len(own) - len(waiting)} of them finished before: {out}")
+    chosen = points[shard_slice(shard)]
+    status = {point.key: point.status for point in update_index(points, out)}
+    waiting = [point for point in chosen if status[point.key] == "open"]
+    say(f"sweep: {counted(len(chosen), 'point')}, {len(chosen) - len(waiting)} of them finished before: {out}")
+    if beginning := [point.first for point in waiting if point.first]:
+        trainings = len({stages.key for first in beginning for stages in all_of(first)})
+        say(f"sweep: {counted(len(beginning), 'point')} begin alike: {counted(trainings, 'training')} of first stages")
     if waiting:
-        ways = _ways(waiting, out, workers, cluster)
+        progress = _start(waiting, out, workers, cluster)
         # Left by an exception, too, it ends its workers.
-        with closing(ways):
-            _tell(ways, points, waiting, out)
+        with closing(progress):
+            _report(progress, points, waiting, out)
     return update_index(points, out)
 
 
-def share(shard: str) -> tuple[int, int]:
-    """Where a shard's points begin and in which steps they follow: (1, 4) for "2/4". Raises UserError."""
-    found = re.fullmatch(r"(\d+)/(\d+)", shard or "1/1")
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
+def shard_slice(shard: str) -> slice:
+    """The points of a shard: slice(1, None, 4) for "2/4", all of them for "". Raises UserError."""
+    match = re.fullmatch(r"(\d+)/(\d+)", shard or "1/1")
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(f"--shard {shard}: not of the form I/N with I from 1 to N, such as 2/8")
-    return int(found[1]) - 1, int(found[2])
+    return slice(int(match[1]) - 1, None, int(match[2]))
 
 
-def _ways(points: Sequence[GridPoint], out: Path, workers: int, cluster: str) -> Generator[None]:
+def _start(points: Sequence[GridPoint], out: Path, workers: int, cluster: str) -> Generator[None]:
     if cluster:
         return work_on_cluster(points, out, cluster)
     if workers > 1:
@@ -84,23 +80,17 @@ def _ways(points: Sequence[GridPoint], out: Path, workers: int, cluster: str) ->
     return work(points, out)
 
 
-def _tell(ways: Iterator[None], points: Sequence[GridPoint], waiting: Sequence[GridPoint], out: Path) -> None:
+def _report(progress: Iterator[None], points: Sequence[GridPoint], waiting: Sequence[GridPoint], out: Path) -> None:
     """A line for each point that gets finished, with the time left, and the index kept up to date."""
     started, left = time.monotonic(), list(waiting)
-    for _ in ways:
+    for _ in progress:
         ended = [point for point in left if finished(point, out)]
         if not ended:
             continue
         left = [point for point in left if point not in ended]
-        found = {point.key: point for point in update_index(points, out)}
+        states = {point.key: point for point in update_index(points, out)}
         seconds = (time.monotonic() - started) / (len(waiting) - len(left)) * len(left)
         for point in ended:
-            accuracy = found[point.key].accuracy
-            reached = found[point.key].status if accuracy is None else f"accuracy {accuracy:.3f}"
+            state = states[point.key]
+            reached = state.status if state.accuracy is None else f"accuracy {state.accuracy:.3f}"
             say(f"sweep: {len(waiting) - len(left)}/{len(waiting)}, {duration(seconds)} left; {point}: {reached}")
-
-
-def _how_far(points: Sequence[Point]) -> str:
-    states = [point.status for point in points]
-    counted = [f"{states.count(state)} {state}" for state in ("done", "diverged", "open") if state in states]
-    return f"{len(points)} points: {', '.join(counted)}"

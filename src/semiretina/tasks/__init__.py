@@ -21,9 +21,6 @@ are unknown.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
-
 from semiretina.errors import BadConfig, BadData
 from semiretina.records import LESIONS, SCALES, Record
 from semiretina.tasks.binary import Binary
@@ -51,10 +48,8 @@ __all__ = [
     "Ordinal",
     "Targets",
     "Task",
-    "classes_of",
     "count_derived",
     "derived_lesions",
-    "keys_of",
     "make_task",
     "make_tasks",
 ]
@@ -109,13 +104,3 @@ def make_task(name: str, scale: str) -> Task:
     if named not in SCALES:
         raise BadConfig(f"tasks: '{name}': unknown grading scale '{named}'; known are {', '.join(SCALES)}")
     return replace(TASKS[plain](named), name=name, scale=named)
-
-
-def keys_of(task: Task) -> tuple[str, ...]:
-    """The names that the task's scores go by."""
-    return task.keys
-
-
-def classes_of(task: Task, targets: Targets) -> npt.NDArray[np.int64]:
-    """int64 [n], the class of each record, -1 where unknown, from the targets of a choice among classes."""
-    return task.labels(targets)[task.name]

@@ -28,7 +28,6 @@ LEAST, MOST = 2.0**-149, 1 - 2.0**-25
 class Binary(Task):
     """Targets float32 [n, outputs]: 1, 0, or NaN where unknown; soft ones anything between."""
 
-    kind = "binary"
     loss = "binary_cross_entropy"
     compared = ("auroc", "accuracy")
 

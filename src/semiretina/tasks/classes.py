@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 class Classes(Task):
     """Targets int64 [n], -1 where unknown; soft ones [n, classes] that sum to 1, NaN where unknown."""
 
-    kind = "classes"
     loss = "cross_entropy"
     compared = ("auroc", "accuracy", "quadratic_kappa")
 

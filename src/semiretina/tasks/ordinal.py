@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 class Ordinal(Classes):
     """Targets float32 [n, grades - 1], y_k = 1[grade > k], a row of NaN where unknown; soft ones fall along the row."""
 
-    kind = "ordinal"
     loss = "binary_cross_entropy"
 
     @property

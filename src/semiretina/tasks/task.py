@@ -39,7 +39,6 @@ class Task(ABC):
     target: Callable[[Record], Sequence[float | None]]  # one value an output of yes or no, or one class
     scale: str = ""
 
-    kind: ClassVar[str]
     loss: ClassVar[str]  # the default one of `losses.classification`
     compared: ClassVar[tuple[Literal["auroc", "accuracy", "quadratic_kappa"], ...]]  # scores that a claim may be about
 

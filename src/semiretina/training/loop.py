@@ -25,8 +25,9 @@ from semiretina.data.split import Split
 from semiretina.data.stream import Step, Stream
 from semiretina.draws import seed_of
 from semiretina.errors import BadConfig, BadData, MissingInput, NonFiniteLoss
+from semiretina.judging.inference import reconstruct_rows
 from semiretina.judging.lesion_survival import write_survival
-from semiretina.judging.samples import write_samples
+from semiretina.judging.samples import SAMPLES, write_samples
 from semiretina.lookup import arguments, lookup
 from semiretina.methods import Method
 from semiretina.models.network import Network
@@ -61,7 +62,8 @@ def train_phase(phase: Phase, network: Network, position: Position, tensors: Map
         if method.reconstructs and phase.place.first:
             # Now, while the decoder fits the encoder: the next stage moves the one without the other.
             batch, role = phase.config.engine.eval_batch, phase.last_role
-            write_samples(phase.run.samples, phase.split, role, phase.pixels, network, batch, decode=True)
+            shown = reconstruct_rows(network, phase.pixels, phase.split.rows(role)[:SAMPLES], batch)[1]
+            write_samples(phase.run.sample_list, phase.split, role, phase.pixels, shown)
             write_survival(phase.run.survival, phase.split, role, phase.pixels, network, batch)
             position.reconstruction = held_out_reconstruction(phase, network, role)
     phase.place.share(network)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from semiretina.data.roles import make_split
 from semiretina.data.sources import SOURCES, ddr
 from semiretina.errors import BadData, MissingInput
 from semiretina.tasks import make_tasks
+from splits import make_split
 
 PARTS = {
     "train": {"007-0004-000": 0, "007-0007-001": 5, "20170323093305605": 4},

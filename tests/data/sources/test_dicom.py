@@ -342,10 +342,10 @@ def test_a_place_that_takes_no_files_is_told(tmp_path: Path) -> None:
 
 
 def test_without_pydicom_its_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in [name for name in sys.modules if name.startswith("semiretina.data.sources.dicom_")]:
+    for module in [name for name in sys.modules if name.startswith("semiretina.data.sources.dicom.")]:
         monkeypatch.delitem(sys.modules, module)
-    package = sys.modules["semiretina.data.sources"]
-    monkeypatch.delattr(package, "dicom_file", raising=False)
+    monkeypatch.delattr(dicom, "photograph", raising=False)
+    monkeypatch.delattr(dicom, "frames", raising=False)
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(MissingInput, match=r"python -m pip install 'semiretina\[dicom\]'"):
         dicom.records(tmp_path)

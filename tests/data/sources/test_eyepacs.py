@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from semiretina.data.roles import make_split
 from semiretina.data.sources import SOURCES, eyepacs, import_source
 from semiretina.data.sources.download import photograph_name
 from semiretina.errors import BadData, MissingInput
 from semiretina.records import Record, read_manifest
 from semiretina.tasks import make_tasks
+from splits import make_split
 
 TRAIN = {"10_left": 0, "10_right": 0, "13_left": 2, "13_right": 4}
 TEST = {"1_left": 1, "1_right": 3}
@@ -163,8 +163,8 @@ def test_a_photograph_with_a_strange_name_or_twice_is_told(tmp_path: Path) -> No
     [
         ("image,grade\n10_left,0\n", "no column level among image, grade"),
         ("image,level\n", "no row under a header"),
-        ("", "no row under a header"),
-        ("image,level\n10_left\n", "row 2: 1 cells under 2 columns"),
+        ("", "the file is empty"),
+        ("image,level\n10_left\n", "row 2: 1 cell under 2 columns"),
         ("\n<!DOCTYPE html>\n<title>Sign in</title>\n", "a web page and not a table; sign in"),
         ("<html><body>Sign in</body></html>", "a web page and not a table; sign in"),
     ],

@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from semiretina.data.roles import make_split
+from semiretina.data.same_pictures import Pair
 from semiretina.data.sources import idrid
-from semiretina.data.sources.idrid_files import MASK_FOLDERS, Part
+from semiretina.data.sources.idrid.published import MASK_FOLDERS, Part
 from semiretina.errors import BadData, MissingInput
 from semiretina.records import LESIONS, Record, read_manifest, write_manifest
 from semiretina.tasks import make_tasks
+from splits import make_split
 
 DATA = Path(os.environ.get("SEMIRETINA_DATA", Path(__file__).parents[4] / "shared" / "data"))
 REAL = DATA / "idrid"
@@ -210,8 +211,8 @@ def test_every_wrong_cell_is_named(small: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "told"),
     [
-        ("image,level\r\n", "starts with image, level, not Image name"),
-        ("", "starts with IDRiD_001, 1, 0, not Image name"),
+        ("image,level\r\n", "no column Image name, Retinopathy grade, Risk of macular edema among image, level"),
+        ("", "no column Image name, Retinopathy grade, Risk of macular edema among IDRiD_001, 1, 0"),
     ],
 )
 def test_a_strange_sheet_is_told(small: Path, header: str, told: str) -> None:
@@ -221,7 +222,7 @@ def test_a_strange_sheet_is_told(small: Path, header: str, told: str) -> None:
 
 
 def test_a_row_that_stands_there_twice_is_told(small: Path) -> None:
-    (small / SHEET).write_text(HEADER + "IDRiD_001,1,0\r\nIDRiD_001,1,0\r\n")
+    write_sheet(small, {"001": "1,0"}, HEADER + "IDRiD_001,1,0,,,,,,,,,\r\n")
     with pytest.raises(BadData, match="row 3, column Image name: IDRiD_001 stands there twice"):
         idrid.records(small)
 
@@ -340,3 +341,29 @@ def test_the_real_photographs(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().err
     assert told.count("same picture with different labels") == 3
     assert "IDRiD_021 (grade 1, dme 0), IDRiD_391 (grade 2, dme 0)" in told
+
+
+def test_ties_pass_through_records_that_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """0 and 3 are one picture, 2 and 3 one eye: without 3, the eye still ties 0 and 2, and no picture ties any."""
+    records = [Record(path=Path(f"{n}.jpg"), scale="icdr", grade=n % 2) for n in range(5)]
+    pairs = [Pair(0, 3, "copy", 1.0), Pair(2, 3, "eye", 0.7)]
+    tied = idrid.tie(records, pairs, list("abcde"), without={3})
+    assert [r.patient for r in tied] == ["same-eye-a", "", "same-eye-a", "", ""]
+    assert [r.exam for r in tied] == [""] * 5
+    told = "the same eye, never separated by a split: a (grade 0, dme None), c (grade 0, dme None)\n"
+    assert capsys.readouterr().err == told
+    assert [r.exam for r in idrid.tie(records, pairs, list("abcde"))] == [
+        "same-picture-a",
+        "",
+        "",
+        "same-picture-a",
+        "",
+    ]
+    assert "the same picture with different labels" in capsys.readouterr().err
+
+
+def test_ties_join_chains_in_any_order() -> None:
+    records = [Record(path=Path(f"{n}.jpg")) for n in range(6)]
+    pairs = [Pair(3, 5, "eye", 0.6), Pair(1, 2, "eye", 0.6), Pair(2, 3, "eye", 0.6)]
+    tied = idrid.tie(records, pairs, [str(n) for n in range(6)])
+    assert [r.patient for r in tied] == ["", "same-eye-1", "same-eye-1", "same-eye-1", "", "same-eye-1"]

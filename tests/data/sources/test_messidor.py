@@ -1,5 +1,6 @@
-"""Messidor: its published layout in miniature, with true column names, Excel 97 sheets, and the errata planted."""
+"""Messidor: its published layout in miniature, with true column names, and the errata planted."""
 
+import csv
 import shutil
 import zlib
 from collections import Counter
@@ -9,15 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xlwt
 from PIL import Image
 
-from semiretina.data.roles import make_split
-from semiretina.data.sources import messidor, messidor_facts, messidor_files
+import workbooks
+from semiretina.data import messidor_facts as facts
+from semiretina.data.sources import messidor
+from semiretina.data.sources.messidor import published
 from semiretina.errors import BadData, MissingInput
 from semiretina.files import sha256_of
 from semiretina.records import Record, read_manifest, write_manifest
 from semiretina.tasks import make_tasks
+from splits import make_split
 
 HEADER = ("Image name", "Ophthalmologic department", "Retinopathy grade", "Risk of macular edema ")
 DEPARTMENTS = {"1": "Service Ophtalmologie Lariboisière", "2": "CHU de St Etienne", "3": "LaTIM - CHU de BREST"}
@@ -47,13 +50,9 @@ def picture(name: str) -> int:
     return zlib.crc32(dict(PAIRS).get(name, name).encode())
 
 
-def write_xls(file: Path, rows: Sequence[Sequence[object]], header: Sequence[str] = HEADER) -> None:
-    book = xlwt.Workbook()
-    sheet = book.add_sheet("Feuil1")
-    for i, cells in enumerate([header, *rows]):
-        for j, cell in enumerate(cells):
-            sheet.write(i, j, cell)
-    book.save(str(file))
+def write_sheet(file: Path, rows: Sequence[Sequence[object]], header: Sequence[str] = HEADER) -> None:
+    with file.open("w", newline="", encoding="utf-8") as text:
+        csv.writer(text).writerows([header, *rows])
 
 
 @dataclass
@@ -62,7 +61,7 @@ class Base:
 
     folder: str
     grades: Mapping[str, tuple[object, object]]
-    sheet: str = "Annotation_{folder}.xls"
+    sheet: str = "Annotation_{folder}.csv"
     inside: bool = False
     suffix: str = ".tif"
     written: str = "{name}.tif"
@@ -76,7 +75,7 @@ class Base:
         for name in self.grades:
             noise(picture(name)).save(place / f"{name}{self.suffix}", format="PNG" if "png" in self.suffix else "TIFF")
         rows = [[self.written.format(name=n), department, *grades] for n, grades in self.grades.items()]
-        write_xls((place if self.inside else root) / self.sheet.format(folder=self.folder), [*rows, *self.extra])
+        write_sheet((place if self.inside else root) / self.sheet.format(folder=self.folder), [*rows, *self.extra])
         return place
 
 
@@ -90,7 +89,7 @@ def bases() -> dict[str, Base]:
     for number, base in enumerate(found.values()):
         names = plain(base.folder)
         base.grades = {name.replace("20060411", f"200604{number + 10}"): grades for name, grades in names.items()}
-        base.sheet = ("Annotation_{folder}.xls", "Annotation {folder}.xls")[number % 2]
+        base.sheet = ("Annotation_{folder}.csv", "Annotation {folder}.csv")[number % 2]
         base.inside = number % 3 == 0
     for folder, errata in (("Base11", BASE11), ("Base13", BASE13)):
         found[folder].grades = {**found[folder].grades, **{name: (old, 0) for name, (old, _) in errata.items()}}
@@ -112,13 +111,13 @@ def by_name(records: Sequence[Record]) -> dict[str, Record]:
 
 
 def test_the_facts_are_the_published_ones() -> None:
-    assert dict(messidor_facts.DUPLICATES) == dict(PAIRS)
-    assert messidor_facts.COLUMNS == HEADER
-    assert {c.name: (c.old, c.new) for c in messidor_facts.CORRECTIONS} == {**BASE11, **BASE13}
-    assert len(set(messidor_facts.DUPLICATES) | set(messidor_facts.DUPLICATES.values())) == 26
-    assert sum(messidor_facts.GRADES.values()) == 1200 == 3 * 400
-    assert messidor_facts.KEPT == 1200 - 13
-    assert messidor_facts.MESSIDOR2_PHOTOGRAPHS == 2 * (345 + 529) == 690 + 1058
+    assert dict(facts.DUPLICATES) == dict(PAIRS)
+    assert facts.COLUMNS == HEADER
+    assert {c.name: (c.old, c.new) for c in facts.CORRECTIONS} == {**BASE11, **BASE13}
+    assert len(set(facts.DUPLICATES) | set(facts.DUPLICATES.values())) == 26
+    assert sum(facts.GRADES.values()) == 1200 == 3 * 400
+    assert facts.KEPT == 1200 - 13
+    assert facts.MESSIDOR2_PHOTOGRAPHS == 2 * (345 + 529) == 690 + 1058
     assert messidor.SOURCE.facts()["photographs"] == (
         "400 of lariboisiere, 400 of st-etienne, 400 of brest, "
         "1187 of all 1200 after the errata (the grades are those before)"
@@ -310,9 +309,9 @@ def test_a_pairing_file_that_is_not_there_is_told(small: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"sheet": "Annotation {folder}.xls"},
-        {"sheet": "annotation_{folder}.XLS", "inside": True},
-        {"sheet": "ANNOTATION BASE22.XLS", "spelled": "BASE22"},
+        {"sheet": "Annotation {folder}.csv"},
+        {"sheet": "annotation_{folder}.CSV", "inside": True},
+        {"sheet": "ANNOTATION BASE22.CSV", "spelled": "BASE22"},
         {"spelled": "base22", "suffix": ".TIF"},
         {"suffix": ".png"},
         {"suffix": ".PNG", "written": "{name}.PNG"},
@@ -376,7 +375,7 @@ def test_absent_images_are_named_with_counts(small: Path) -> None:
 
 def test_images_without_a_row_are_named(small: Path) -> None:
     noise(1).save(small / "Base23" / "20990101_00000_0200_PP.tif")
-    with pytest.raises(BadData, match=r"Base23: 20990101_00000_0200_PP\.tif has no row in 'Annotation_Base23\.xls'"):
+    with pytest.raises(BadData, match=r"Base23: 20990101_00000_0200_PP\.tif has no row in 'Annotation_Base23\.csv'"):
         messidor.records(small)
 
 
@@ -387,15 +386,15 @@ def test_a_photograph_in_two_formats_is_told(small: Path) -> None:
 
 
 def test_missing_sheets_and_folders_are_told_at_once(small: Path) -> None:
-    (small / "Annotation Base14.xls").unlink(missing_ok=True)
-    (small / "Base14" / "Annotation Base14.xls").unlink(missing_ok=True)
+    (small / "Annotation Base14.csv").unlink(missing_ok=True)
+    (small / "Base14" / "Annotation Base14.csv").unlink(missing_ok=True)
     shutil.rmtree(small / "Base12")
     shutil.rmtree(small / "Base32")
     (small / "Base32.zip").write_bytes(b"PK")
     with pytest.raises(MissingInput) as error:
         messidor.records(small)
     assert "Base14: no sheet 'Annotation_Base14.xls' or 'Annotation Base14.xls'" in str(error.value)
-    assert "Base12: no such folder, though its sheet 'Annotation Base12.xls' is here" in str(error.value)
+    assert "Base12: no such folder, though its sheet 'Annotation Base12.csv' is here" in str(error.value)
     assert "Base32: 'Base32.zip' is not unpacked" in str(error.value)
 
 
@@ -432,14 +431,14 @@ def test_wrong_cells_are_all_named_with_file_row_and_column(tmp_path: Path) -> N
     text = str(error.value)
     assert "8 defects" in text
     for told in (
-        "Annotation_Base12.xls, row 2, column Retinopathy grade: '4' is not a whole number from 0 to 3",
+        "Annotation_Base12.csv, row 2, column Retinopathy grade: '4' is not a whole number from 0 to 3",
         "row 3, column Retinopathy grade: '1.5' is not",
         "row 3, column Risk of macular edema: '3' is not a whole number from 0 to 2",
         "row 4, column Retinopathy grade: '' is not",
         "row 4, column Risk of macular edema: 'x' is not",
         "row 6, column Image name: 20060411_00003_0100_pp.TIF stands in row 5 too",
         "row 7, column Image name: empty",
-        "Annotation_Base14.xls, row 2, column Retinopathy grade: '-1' is not",
+        "Annotation_Base14.csv, row 2, column Retinopathy grade: '-1' is not",
     ):
         assert told in text
     assert "has no row" not in text
@@ -454,52 +453,50 @@ def test_a_photograph_in_two_sheets_is_told(tmp_path: Path) -> None:
 
 def test_a_sheet_without_a_column_or_a_row_is_told(tmp_path: Path) -> None:
     Base("Base11", plain("Base11")).write(tmp_path)
-    write_xls(tmp_path / "Annotation_Base11.xls", [["a.tif", 0]], ("Image name", "grade"))
+    write_sheet(tmp_path / "Annotation_Base11.csv", [["a.tif", 0]], ("Image name", "grade"))
     told = "no column Retinopathy grade, Risk of macular edema among Image name, grade"
-    with pytest.raises(BadData, match=rf"Annotation_Base11\.xls: {told}"):
+    with pytest.raises(BadData, match=rf"Annotation_Base11\.csv: {told}"):
         messidor.records(tmp_path)
-    write_xls(tmp_path / "Annotation_Base11.xls", [])
+    write_sheet(tmp_path / "Annotation_Base11.csv", [])
     with pytest.raises(BadData, match="no row under its header"):
         messidor.records(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("content", "kind"),
-    [
-        (b"<html><body>Please log in</body></html>", "is HTML, not Excel 97"),
-        (b"\xef\xbb\xbf\r\n<!DOCTYPE html><table>", "is HTML, not Excel 97"),
-        ("\ufeff<table>".encode("utf-16"), "is HTML, not Excel 97"),
-        (b"<?xml version='1.0'?><Workbook>", "is XML, not Excel 97"),
-        (b"PK\x03\x04 an xlsx", "is an .xlsx workbook or a zip archive, not Excel 97"),
-        (b"", "is empty, not Excel 97"),
-        (b"Image name;grade\r\n", "is of another kind, not Excel 97"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "is a damaged Excel 97 workbook"),
-    ],
-)
-def test_sheets_of_another_format_are_told(tmp_path: Path, content: bytes, kind: str) -> None:
-    Base("Base11", plain("Base11")).write(tmp_path)
-    (tmp_path / "Annotation_Base11.xls").write_bytes(content)
+def test_a_sheet_in_excels_format_is_read_whatever_its_spelling(tmp_path: Path) -> None:
+    graded = {"20051020_63045_0100_PP": (3, 0), "20051020_43808_0100_PP": (2, 1)}
+    Base("Base11", graded).write(tmp_path)
+    expected = messidor.records(tmp_path)
+    (tmp_path / "Annotation_Base11.csv").rename(tmp_path / "kept.csv")
+    rows = [(f"{name}.TIF", "", *values) for name, values in graded.items()]
+    workbooks.write_xlsx(tmp_path / "annotation base11.XLSX", [HEADER, *rows])
+    assert messidor.records(tmp_path) == expected
+    # The sheet as it is published; two of its rows are planted to be wrong.
+    (tmp_path / "annotation base11.XLSX").unlink()
+    (tmp_path / "Annotation_Base11.xls").write_bytes(workbooks.XLS)
     with pytest.raises(BadData) as error:
         messidor.records(tmp_path)
-    assert f"Annotation_Base11.xls: {kind}" in str(error.value)
-    assert "save it as Excel 97 (.xls), or download it again" in str(error.value)
+    for told in (
+        "4 defects",
+        "Annotation_Base11.xls, row 4, column Retinopathy grade: '2.5' is not a whole number from 0 to 3",
+        "row 4, column Risk of macular edema: 'True' is not a whole number from 0 to 2",
+    ):
+        assert told in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"<html><body>Please log in</body></html>", b"PK\x03\x04 an xlsx", b""])
+def test_what_is_no_sheet_is_told_without_its_consequences(tmp_path: Path, content: bytes) -> None:
+    Base("Base11", plain("Base11")).write(tmp_path)
+    (tmp_path / "Annotation_Base11.csv").write_bytes(content)
+    with pytest.raises(BadData, match=r"1 defect: Annotation_Base11\.csv: .+; .*download it again") as error:
+        messidor.records(tmp_path)
     assert "has no row" not in str(error.value)
 
 
-def test_a_truncated_sheet_is_told_without_noise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Base("Base11", plain("Base11")).write(tmp_path)
-    file = tmp_path / "Annotation_Base11.xls"
-    file.write_bytes(file.read_bytes()[:2000])
-    with pytest.raises(BadData, match="is a damaged Excel 97 workbook"):
-        messidor.records(tmp_path)
-    assert capsys.readouterr().out == ""
-
-
 def test_two_sheets_for_a_folder_must_agree(small: Path) -> None:
-    shutil.copy(small / "Annotation Base12.xls", small / "Base12" / "Annotation_Base12.xls")
+    shutil.copy(small / "Annotation Base12.csv", small / "Base12" / "Annotation_Base12.csv")
     assert len(messidor.records(small)) == 53
-    write_xls(small / "Base12" / "Annotation_Base12.xls", [["20060411_00000_0100_PP.tif", "", 3, 0]])
-    with pytest.raises(BadData, match=r"Base12: its sheets .*Annotation Base12\.xls' and .* differ; keep one"):
+    write_sheet(small / "Base12" / "Annotation_Base12.csv", [["20060411_00000_0100_PP.tif", "", 3, 0]])
+    with pytest.raises(BadData, match=r"Base12: its sheets .*Annotation Base12\.csv' and .* differ; keep one"):
         messidor.records(small)
 
 
@@ -518,10 +515,10 @@ def test_photographs_that_cannot_be_read_are_named(small: Path) -> None:
 
 
 def test_names_match_without_folder_case_and_extension() -> None:
-    assert messidor_files.key("C:\\data/Base11\\20051020_44400_0100_pp.TIFF ") == "20051020_44400_0100_PP"
-    assert messidor_files.key("IM000516.JPG") == "IM000516"
-    assert messidor_files.key("20051020_44400_0100_PP") == "20051020_44400_0100_PP"
-    assert messidor_files.key("v1.2.png") == "V1.2"
+    assert published.key("C:\\data/Base11\\20051020_44400_0100_pp.TIFF ") == "20051020_44400_0100_PP"
+    assert published.key("IM000516.JPG") == "IM000516"
+    assert published.key("20051020_44400_0100_PP") == "20051020_44400_0100_PP"
+    assert published.key("v1.2.png") == "V1.2"
 
 
 @pytest.mark.slow

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from semiretina.data.roles import make_split
-from semiretina.data.sources import messidor2
+from semiretina.data.sources.messidor import messidor2
 from semiretina.errors import BadData, MissingInput
 from semiretina.records import Record
 from semiretina.tasks import make_tasks
+from splits import make_split
 
 PNG = ("20051020_43808_0100_PP", "20051020_43832_0100_PP", "20060411_57951_0200_PP", "20051202_37578_0400_PP")
 JPG = ("IM000516", "IM000517")

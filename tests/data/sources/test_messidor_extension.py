@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from semiretina.data.roles import make_split
-from semiretina.data.sources import messidor_extension
-from semiretina.data.sources.messidor_facts import FOLDERS
+from semiretina.data.messidor_facts import FOLDERS
+from semiretina.data.sources.messidor import extension
 from semiretina.errors import BadData, MissingInput
 from semiretina.records import Record
 from semiretina.tasks import make_tasks
+from splits import make_split
 
 NAMES = ("IM004832.JPG", "IM004833.JPG", "IM000516.jpg", "IM002590.JPG")
 
@@ -24,7 +24,7 @@ def small(tmp_path: Path) -> Path:
 
 
 def test_photographs_of_brest_without_grades(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    records = messidor_extension.records(small)
+    records = extension.records(small)
     assert [r.path.name for r in records] == sorted(NAMES)
     assert {(r.dataset, r.site) for r in records} == {("messidor-extension", FOLDERS["Base31"].site)}
     assert all(r.grade is None and r.dme is None and not r.scale and not r.quality for r in records)
@@ -37,7 +37,7 @@ def test_a_subfolder_and_other_formats_are_read(small: Path) -> None:
     (small / "IMAGES").mkdir()
     for name in NAMES:
         (small / name).rename(small / "IMAGES" / f"{Path(name).stem}.png")
-    assert len(messidor_extension.records(small)) == 4
+    assert len(extension.records(small)) == 4
 
 
 def test_the_pairing_file_gives_patients_and_names_what_is_absent(
@@ -45,7 +45,7 @@ def test_the_pairing_file_gives_patients_and_names_what_is_absent(
 ) -> None:
     rows = ("IM004832.JPG;IM004833.JPG", "IM000516.JPG;IM000517.JPG", "20051020_43808_0100_PP.png;x.png")
     (small.parent / "pairs.csv").write_text("\n".join(["left;right", *rows]) + "\n")
-    found = {r.path.stem: r for r in messidor_extension.records(small, pairs=str(small.parent / "pairs.csv"))}
+    found = {r.path.stem: r for r in extension.records(small, pairs=str(small.parent / "pairs.csv"))}
     assert (found["IM004833"].patient, found["IM004833"].eye) == ("IM004832", "right")
     assert found["IM002590"].patient == ""
     assert "by pairs.csv: 3 of 4 photographs; missing IM000517" in capsys.readouterr().err
@@ -57,8 +57,8 @@ def test_given_grades_are_noted_and_kept_out_of_training(small: Path, capsys: py
         "image_id,adjudicated_dr_grade,adjudicated_dme,adjudicated_gradable\n"
         "IM004832.jpg,3,1,1\nIM004833.jpg,,,0\nIM000516.jpg,0,0,1\n20051020_43808_0100_PP.png,2,0,1\n"
     )
-    bare = messidor_extension.records(small)
-    records = messidor_extension.records(small, labels=str(labels))
+    bare = extension.records(small)
+    records = extension.records(small, labels=str(labels))
     notes = {r.path.stem: r.provenance for r in records}
     assert notes["IM004832"] == "Messidor Extension; kept out of training: adjudicated icdr grade 3, dme 2"
     assert notes["IM004833"].endswith("adjudicated ungradable")
@@ -78,26 +78,26 @@ def test_given_grades_are_noted_and_kept_out_of_training(small: Path, capsys: py
 def test_in_the_whole_of_messidor2_messidors_own_are_left_out(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("20051020_43808_0100_PP.png", "20060411_57951_0200_PP.png"):
         (small / name).write_bytes(b"")
-    assert len(messidor_extension.records(small)) == 4
+    assert len(extension.records(small)) == 4
     assert "2 photographs here are Messidor's by their names, and left out" in capsys.readouterr().err
     for name in NAMES:
         (small / name).unlink()
     with pytest.raises(MissingInput, match="2 photographs of Messidor, none of the Extension"):
-        messidor_extension.records(small)
+        extension.records(small)
 
 
 def test_strange_names_archives_and_empty_folders_are_told(small: Path, tmp_path: Path) -> None:
     (small / "holiday.jpg").write_bytes(b"")
     with pytest.raises(BadData, match=r"1 defect: holiday\.jpg.*take these files out"):
-        messidor_extension.records(small)
+        extension.records(small)
     (tmp_path / "empty").mkdir()
     with pytest.raises(MissingInput, match="no photograph in it or its subfolders; give the folder that holds"):
-        messidor_extension.records(tmp_path / "empty")
+        extension.records(tmp_path / "empty")
     (tmp_path / "empty" / "extension.zip").write_bytes(b"PK")
     with pytest.raises(MissingInput, match=r"holds archives \(extension\.zip\)"):
-        messidor_extension.records(tmp_path / "empty")
+        extension.records(tmp_path / "empty")
 
 
 def test_the_facts_are_the_published_ones() -> None:
-    assert messidor_extension.SOURCE.facts()["photographs"] == "690 unlabelled of brest"
-    assert messidor_extension.SOURCE.grades == {}
+    assert extension.SOURCE.facts()["photographs"] == "690 unlabelled of brest"
+    assert extension.SOURCE.grades == {}

@@ -12,17 +12,16 @@ from semiretina.data.sources import (
     eyepacs,
     idrid,
     messidor,
-    messidor2,
-    messidor_extension,
     retinamnist,
     synthetic,
     table,
 )
+from semiretina.data.sources.messidor import extension, messidor2
 from semiretina.data.sources.source import Source
-from semiretina.errors import BadData
+from semiretina.errors import BadData, summary
 from semiretina.lookup import arguments, lookup
 from semiretina.overrides import parse_overrides
-from semiretina.records import Record, read_manifest, summary, write_manifest
+from semiretina.records import Record, read_manifest, write_manifest
 
 SOURCES: dict[str, Source] = {
     "aptos": aptos.SOURCE,
@@ -32,7 +31,7 @@ SOURCES: dict[str, Source] = {
     "eyepacs": eyepacs.SOURCE,
     "idrid": idrid.SOURCE,
     "messidor": messidor.SOURCE,
-    "messidor_extension": messidor_extension.SOURCE,
+    "messidor_extension": extension.SOURCE,
     "messidor2": messidor2.SOURCE,
     "retinamnist": retinamnist.SOURCE,
     "synthetic": synthetic.SOURCE,

@@ -14,12 +14,12 @@ from semiretina.data.sources.download import (
     Findings,
     Part,
     check_any,
+    check_folder,
     photograph_name,
     read_part,
     tell_grades,
     whole_number,
 )
-from semiretina.data.sources.layout import check_folder
 from semiretina.data.sources.source import Source
 from semiretina.errors import BadData
 from semiretina.files import read_text

@@ -25,15 +25,14 @@ from semiretina.data.sources.download import (
     Findings,
     Part,
     check_any,
+    check_folder,
     read_labels,
     read_numbers,
     read_part,
     tell_grades,
     whole_number,
 )
-from semiretina.data.sources.layout import check_folder, read_table
 from semiretina.data.sources.source import Source
-from semiretina.data.sources.xlsx import read_xlsx
 from semiretina.progress import say
 from semiretina.records import SCALES, Record
 
@@ -165,17 +164,12 @@ def _challenge(table: Path, findings: Findings) -> dict[str, Row]:
     """The evaluation part's rows, from its two tables of labels or the list that has none."""
     files = (table.with_name(f"Challenge2_labels{suffix}") for suffix in (".xlsx", ".csv"))
     file = next((file for file in files if file.exists()), None)
-    good = {} if file is None else _numbers(file, "Overall quality", 1, findings)
+    good = {} if file is None else read_numbers(file, ("image_id", "Overall quality"), 1, findings)
     if table.name == Path(WITHOUT_LABELS).name:
         say("deepdrid: no 'Challenge1_labels.xlsx', so the photographs of the evaluation part have no grade")
         return {name: Row(good=good.get(name)) for name in read_labels(table, ("image_id",), findings)}
-    grades = _numbers(table, "DR_Levels", SCALES["icdr"], findings)
+    grades = read_numbers(table, ("image_id", "DR_Levels"), SCALES["icdr"], findings)
     return {name: Row(grade=grade, good=good.get(name)) for name, grade in grades.items()}
-
-
-def _numbers(file: Path, column: str, highest: int, findings: Findings) -> dict[str, int | None]:
-    read = read_xlsx if file.suffix == ".xlsx" else read_table
-    return read_numbers(file, ("image_id", column), highest, findings, read)
 
 
 SOURCE = Source(

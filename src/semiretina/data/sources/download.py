@@ -1,20 +1,32 @@
-"""A download in parts, each a folder of photographs and a table of their labels, which are joined by name.
+"""What every importer asks of a download: is it unpacked, is it whole, which file does a name mean.
+
+Most come in parts, each a folder of photographs and a table of their labels, which are joined by name.
 
 A photograph's name is its file's without folders and extension. What is missing and what is wrong is gathered over all
 parts and told at once.
 """
 
+import io
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from semiretina.data.sources.layout import SUFFIXES, check_columns, is_archive, read_table, shortage
-from semiretina.errors import BadData, MissingInput
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from semiretina.data.image import SUFFIXES
+from semiretina.errors import BadData, MissingInput, summary
+from semiretina.files import write_bytes
 from semiretina.progress import say
-from semiretina.records import Record, summary
+from semiretina.records import Record
+from semiretina.table_text import read_table
+
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".001", ".z01")
 
 Row = TypeVar("Row")
 
@@ -132,15 +144,9 @@ def photograph_name(text: str) -> str:
     return stem if dot + suffix.lower() in SUFFIXES else name
 
 
-def read_labels(
-    file: Path,
-    columns: Sequence[str],
-    findings: Findings,
-    read: Callable[[Path], tuple[list[str], dict[int, dict[str, str]]]] = read_table,
-) -> dict[str, tuple[int, dict[str, str]]]:
+def read_labels(file: Path, columns: Sequence[str], findings: Findings) -> dict[str, tuple[int, dict[str, str]]]:
     """Name, as the first of the columns gives it -> row number and cells. Raises BadData where a column is absent."""
-    header, lines = read(file)
-    check_columns(file, header, columns)
+    _, lines = read_table(file, columns)
     rows: dict[str, tuple[int, dict[str, str]]] = {}
     for number, cells in lines.items():
         name = photograph_name(cells[columns[0]])
@@ -152,18 +158,12 @@ def read_labels(
     return rows
 
 
-def read_numbers(
-    file: Path,
-    columns: tuple[str, str],
-    highest: int,
-    findings: Findings,
-    read: Callable[[Path], tuple[list[str], dict[int, dict[str, str]]]] = read_table,
-) -> dict[str, int | None]:
+def read_numbers(file: Path, columns: tuple[str, str], highest: int, findings: Findings) -> dict[str, int | None]:
     """Name -> the whole number from 0 to `highest` in the second of the columns, None and a defect where it is none."""
     name_column, column = columns
     return {
         name: whole_number(cells[column], highest, f"{file.name}, row {number}, column {column}", findings)
-        for name, (number, cells) in read_labels(file, (name_column, column), findings, read).items()
+        for name, (number, cells) in read_labels(file, (name_column, column), findings).items()
     }
 
 
@@ -196,3 +196,55 @@ def check_any(records: Sequence[Record], root: Path, parts: Sequence[Part]) -> N
 def _packed(folder: Path) -> list[str]:
     names = sorted(os.listdir(folder)) if folder.is_dir() else []
     return [name for name in names if is_archive(name)]
+
+
+def find_entry(folder: Path, *names: str) -> Path | None:
+    """The folder's file or folder that has one of these names in upper or lower case; the first name found wins."""
+    entries = {entry.name.lower(): entry for entry in sorted(folder.iterdir())} if folder.is_dir() else {}
+    return next((entries[name.lower()] for name in names if name.lower() in entries), None)
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file's name is that of an archive, or of one of the volumes that it was cut into."""
+    suffix = Path(name).suffix.lower()
+    return suffix in ARCHIVES or re.fullmatch(r"\.(\d{3}|z\d{2})", suffix) is not None
+
+
+def check_folder(root: Path, what: str) -> None:
+    """Raises MissingInput where `root` is no folder, or holds archives that nobody has unpacked instead of `what`."""
+    if not root.is_dir():
+        raise MissingInput(f"{root}: no such folder; give the one that holds {what}")
+    packed = sorted(f.name for f in root.iterdir() if is_archive(f.name) and f.is_file())
+    others = [f for f in root.iterdir() if f.name not in packed and not f.name.startswith(".")]
+    if packed and not others:
+        raise MissingInput(
+            f"{root}: holds archives ({', '.join(packed[:4])}{', ...' if len(packed) > 4 else ''}) and not {what}; "
+            "unpack them here"
+        )
+
+
+def shortfall(where: Path | str, found: int, expected: int, missing: Iterable[str], what: str = "files") -> str:
+    """The message for a download that is not whole: "Base23: 97 of 100 images; missing a, b, c. Complete ..."."""
+    told = shortage(where, found, expected, missing, what)
+    return f"{told}. Complete the download, or import what you have with 'table'"
+
+
+def shortage(where: Path | str, found: int, expected: int, missing: Iterable[str], what: str) -> str:
+    """What `shortfall` says, without the advice."""
+    names = sorted(missing)
+    more = f", and {len(names) - 20} more" if len(names) > 20 else ""
+    named = f"; missing {', '.join(names[:20])}{more}" if names else ""
+    return f"{where}: {found} of {expected} {what}{named}"
+
+
+def write_png(pixels: npt.NDArray[np.uint8], file: Path) -> None:
+    """Writes a photograph that came inside another file, uint8 [height, width, 3] or [height, width], in one step.
+
+    Records point to files that Pillow reads. A file that stands is kept: its name must tell one content from another.
+    """
+    if file.exists():
+        return
+    content = io.BytesIO()
+    # Level 1: a photograph is noise to the compressor, so that the higher levels cost seconds and gain little.
+    Image.fromarray(pixels).save(content, "PNG", compress_level=1)
+    write_bytes(file, content.getvalue())

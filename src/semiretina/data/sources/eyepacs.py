@@ -17,11 +17,11 @@ from semiretina.data.sources.download import (
     Findings,
     Part,
     check_any,
+    check_folder,
     read_numbers,
     read_part,
     tell_grades,
 )
-from semiretina.data.sources.layout import check_folder
 from semiretina.data.sources.source import Source
 from semiretina.progress import say
 from semiretina.records import SCALES, Record

@@ -21,12 +21,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from semiretina.data.sources.layout import check_folder
-from semiretina.data.sources.png import write_png
+from semiretina.data.sources.download import check_folder, write_png
 from semiretina.data.sources.source import Source
-from semiretina.errors import BadData, MissingInput
+from semiretina.errors import BadData, MissingInput, summary
 from semiretina.progress import progress, say
-from semiretina.records import SCALES, Record, summary
+from semiretina.records import SCALES, Record
 
 PARTS: Mapping[str, int] = {"train": 1080, "val": 120, "test": 400}
 MD5: Mapping[int, str] = {  # size in pixels -> sum of the published file (MedMNIST's own `info.py`)

@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from semiretina.data.sources.layout import SUFFIXES, photographs_in, read_table
+from semiretina.data.image import SUFFIXES, photographs_in
 from semiretina.data.sources.source import Source
-from semiretina.errors import BadConfig, BadData, MissingInput
+from semiretina.errors import BadConfig, BadData, MissingInput, summary
 from semiretina.progress import say
-from semiretina.records import SCALES, Record, parse_row, summary
+from semiretina.records import SCALES, Record, parse_row
+from semiretina.table_text import read_table
 
 UNLABELED = ("unlabeled", "unlabelled")
 # The manifest's columns and the names, in lower case, by which other tables call them.

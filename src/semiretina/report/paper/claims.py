@@ -196,8 +196,9 @@ def discordant(run: Run, other: Run) -> tuple[int, int]:
 
 def _right(run: Run) -> dict[str, bool]:
     threshold = float(run.config.get("threshold", 0.5))
-    answers = run.predictions()[TASK][TASK]
-    return {path: (probability >= threshold) == label for path, label, probability in answers if label is not None}
+    table = run.predictions()
+    answers = zip(table.paths, table.labels[TASK][:, 0], table.probabilities[TASK][:, 0], strict=True)
+    return {path: bool((probability >= threshold) == label) for path, label, probability in answers if label >= 0}
 
 
 def _equivalence(runs: Runs) -> str:
