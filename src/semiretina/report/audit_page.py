@@ -68,8 +68,8 @@ def write_page(audit: Audit, file: Path) -> None:
 def _findings(audit: Audit) -> Section:
     blocks: list[Block] = []
     for severity, title in (("error", "Errors"), ("warning", "Warnings"), ("note", "Notes")):
-        found = [_finding(finding, audit.thumbnails) for finding in audit.findings if finding.severity == severity]
-        blocks += [Section(title, found)] if found else []
+        alike = [_finding(finding, audit.thumbnails) for finding in audit.findings if finding.severity == severity]
+        blocks += [Section(title, alike)] if alike else []
     return Section("Findings", blocks or [Text("Nothing was found.", "")], "findings")
 
 
@@ -120,12 +120,12 @@ def _shortcuts(audit: Audit) -> Section | None:
 def _shift(audit: Audit) -> Section | None:
     if not (shift := audit.shift):
         return None
-    told = (
+    apart = (
         f"Picture statistics tell the {shift.labeled} labelled photographs from the {shift.unlabeled} unlabelled ones "
         f"with an area under the ROC curve of {spoken(shift.auroc)}; 0.5 is chance. They differ most in {shift.most}."
     )
     mix = Text(f"Mix of labels: {spoken_mix(shift)}.", "")
-    return section("Unlabelled photographs", Text(told, ""), mix, Text(WEAK), name="shift")
+    return section("Unlabelled photographs", Text(apart, ""), mix, Text(WEAK), name="shift")
 
 
 def _sentence(audit: Audit) -> str:

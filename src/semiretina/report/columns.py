@@ -21,9 +21,9 @@ class Score(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What stands in one place of a table: a text and, in brackets, its interval (or ""), or a picture.
+    """What stands in a row of a table under one column: a text and, in brackets, its interval (or ""), or a picture.
 
-    `score` is the number that the text rounds. `color` draws a chip before the text, `shade` tints the place by a
+    `score` is the number that the text rounds. `color` draws a chip before the text, `shade` tints the cell by a
     percentage, and `aside` follows the text where it heads a group of rows.
     """
 

@@ -29,7 +29,7 @@ CALIBRATION = (
     "Calibration: how often what was said with a probability came true, in ten bins; a larger dot stands for more "
     "photographs, a bar is the 95 % interval (Wilson, over patients) of one run. On the dashed line a probability "
     "means what it says. Of a choice among classes: how often the answer was right. ECE: the mean distance from the "
-    "line, over 15 bins. Chance alone lifts it above 0: by chance is what a grader would show whose probabilities are "
+    "line, over 15 bins. Chance alone lifts it above 0: “by chance” is the error of a grader whose probabilities are "
     "exactly right."
 )
 
@@ -149,8 +149,8 @@ def _calibration_pictures(key: str, rows: Sequence[Row], runs: RunSet) -> list[P
         axes.plot(x, y, color=style.color, linestyle=dashes(style), linewidth=1.4)
         sizes = [12 + 90 * count / max(counts) for count in counts]
         axes.scatter(x, y, s=sizes, color=style.color, edgecolor="white", linewidth=0.7, zorder=3)
-        told = (f"{a:.2f} came true in {b:.2f} of {n}" for a, b, n in zip(x, y, counts, strict=True))
-        words.append(f"{name}: {', '.join(told)}")
+        said = (f"{a:.2f} came true in {b:.2f} of {n}" for a, b, n in zip(x, y, counts, strict=True))
+        words.append(f"{name}: {', '.join(said)}")
     axes.set(xlabel="probability that was said", ylabel="share that came true", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_aspect("equal")
     said = _said(rows, "ece", beside="ece_by_chance")

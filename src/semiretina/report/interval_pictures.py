@@ -1,4 +1,4 @@
-"""Scores as dots with their intervals: of runs, and of runs in parts of the test photographs."""
+"""Scores as dots with their intervals: of runs, and of runs in subgroups of the test photographs."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

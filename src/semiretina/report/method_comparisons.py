@@ -125,7 +125,7 @@ def _claims(methods: Mapping[str, Sequence[Run]]) -> tuple[list[Question], list[
         if claim is None or any(other != claim for other in stated):
             notes.append(f"The seeds of {name} do not all declare the same claim, so none is taken as declared.")
             continue
-        against = [other for other, own in methods.items() if other != name and claim["against"] in _names(other, own)]
+        against = [n for n, others in methods.items() if n != name and claim["against"] in _names(n, others)]
         if len(against) != 1:
             many = f"{len(against)} methods here are called so" if against else "which is not among these runs"
             notes.append(f"{name} was declared to be compared with {claim['against']}, {many}.")
@@ -213,7 +213,7 @@ def _explained(claims: Sequence[Question], comparisons: Sequence[PairedCompariso
     if secondary > 1:
         notes.append(
             f"The {secondary} comparisons that are not primary are judged together: their verdicts go by p values "
-            "adjusted after Holm, so an interval of 95 % may leave out 0 where nothing is shown."
+            "adjusted after Holm, so a difference may not be shown although its interval of 95 % leaves out 0."
         )
     return [*notes, f"A point is 0.01 of the score. {_intervals(comparisons)}"]
 

@@ -165,7 +165,7 @@ def _named(runs: Sequence[Run]) -> list[Run]:
 
 
 def _experiment(run: Run) -> str:
-    """The settings that make an experiment: all but the seed and the place where it was computed."""
+    """The settings that make an experiment: all but the seed and where it was computed."""
     kept = {key: value for key, value in run.config.items() if key not in ("seed", "engine")}
     kept["data"] = {key: value for key, value in kept.get("data", {}).items() if key != "cache"}
     return json.dumps(kept, sort_keys=True, default=str)

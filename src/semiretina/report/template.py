@@ -8,7 +8,7 @@ from semiretina.report.section import Block, Section
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
-    """The template filled in. A value that it lacks is an error of ours, never an empty place."""
+    """The template filled in. A value that it lacks is an error of ours, never an empty text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  (slow to import)
 
     environment = Environment(
