@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from semiretina import train
-from semiretina.data.pixel_cache import PixelCache
+from semiretina.data.pixel_cache import PixelCache, open_cache
 from semiretina.data.pixels import Pixels
 from semiretina.data.sources.synthetic import records
 from semiretina.data.split import read_split
@@ -28,7 +28,6 @@ from semiretina.judging.grader import load
 from semiretina.judging.inference import reconstruct_rows
 from semiretina.judging.lesion_survival import has_masks, survival
 from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES
-from semiretina.preparation import open_cache
 from semiretina.records import write_manifest
 from semiretina.run_folder import RunFolder
 
@@ -72,7 +71,7 @@ def measure(run: Path, roles: Sequence[str]) -> dict[str, Any]:
     last = config.stages[-1].method["name"]
     if last not in ("reconstruction", "combined"):
         raise SystemExit(f"{run}: ends with '{last}', whose encoder no decoder fits; give a run of combined")
-    cache: PixelCache = open_cache(config)
+    cache: PixelCache = open_cache(config.data)
     entries = cache.add([record.path for record in split.records])
     places = np.array([-1 if entry.row is None else entry.row for entry in entries], np.int64)
     pixels = Pixels(cache.rows(), places, grader.device, [entry.box for entry in entries])

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from semiretina.checks import check_claim
 from semiretina.config import Claim, Config, dump_toml, load_config
 from semiretina.errors import BadConfig, MissingInput, Refused
 from semiretina.lookup import arguments, lookup
 from semiretina.methods import METHODS
 from semiretina.models import MODELS
 from semiretina.overrides import parse_overrides
-from semiretina.preparation import check_claim
 from semiretina.run_folder import RunFolder
+from semiretina.tasks import make_task
 
 TEXT = """\
 tasks = ["dr", "lesions"]
@@ -522,6 +523,10 @@ def test_a_claim_without_a_margin_is_none():
     assert "claim.margin: must be given" in refusal(changed("claim", {"against": "baseline", "score": "auroc"}))
 
 
+def tasks_of(*names):
+    return {name: make_task(name, "icdr") for name in names}
+
+
 @pytest.mark.parametrize(
     ("task", "score", "told"),
     [
@@ -534,7 +539,7 @@ def test_a_claim_without_a_margin_is_none():
 )
 def test_a_claim_names_what_the_experiment_has(task, score, told):
     with pytest.raises(BadConfig) as error:
-        check_claim(Claim(against="baseline", task=task, score=score, margin=0.02), ["dr", "lesions", "dme"])
+        check_claim(Claim(against="baseline", task=task, score=score, margin=0.02), tasks_of("dr", "lesions", "dme"))
     assert str(error.value).startswith(told)
 
 
@@ -542,7 +547,9 @@ def test_a_claim_names_what_the_experiment_has(task, score, told):
     ("task", "score"), [("", "accuracy"), ("lesions.HE", "auroc"), ("severity:icdr", "quadratic_kappa")]
 )
 def test_a_claim_that_can_be_judged_passes(task, score):
-    check_claim(Claim(against="baseline", task=task, score=score, margin=0.02), ["dr", "lesions", "severity:icdr"])
+    check_claim(
+        Claim(against="baseline", task=task, score=score, margin=0.02), tasks_of("dr", "lesions", "severity:icdr")
+    )
 
 
 def test_a_run_that_began_keeps_to_its_claim(tmp_path):

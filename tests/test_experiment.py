@@ -14,14 +14,15 @@ import semiretina
 from semiretina import experiment
 from semiretina.batch import Batch, Progress
 from semiretina.config import load_config
-from semiretina.data.split import read_split
+from semiretina.data.split import Split, read_split
 from semiretina.errors import BadConfig, BadData, NonFiniteLoss, Refused
 from semiretina.judging.evaluate import evaluate
 from semiretina.methods import METHODS
 from semiretina.methods.method import Method, side
+from semiretina.preparation import make_targets
+from semiretina.records import read_manifest
 from semiretina.result import paper_protocol
 from semiretina.tasks import make_tasks
-from semiretina.training.ranks import Place
 
 
 def epochs(run, phase="train"):
@@ -117,16 +118,17 @@ def test_overrides_reach_the_run(make_config, make_stage, tmp_path):
 # Selection, refit, the paper's protocol
 
 
-def with_val_auroc(monkeypatch, values):
-    """Validation's AUROC by epoch, instead of the true one."""
+def with_val_auroc(monkeypatch, values, accuracies=None):
+    """Validation's AUROC, and accuracy, by epoch, instead of the true ones."""
     from semiretina.training import epoch
 
-    real, given = epoch.scores_of, iter(values)
+    real, given, accuracy = epoch.scores_of, iter(values), iter(accuracies or ())
 
     def scores_of(phase, network, rows, method):
         scores = real(phase, network, rows, method)
         if "dr" in scores:
             scores["dr"]["auroc"] = next(given)
+            scores["dr"]["accuracy"] = next(accuracy, scores["dr"]["accuracy"])
         return scores
 
     monkeypatch.setattr(epoch, "scores_of", scores_of)
@@ -149,6 +151,17 @@ def test_with_few_validation_labels_the_last_epoch_counts(make_config, make_stag
     result = semiretina.train(make_config(make_stage("supervised", epochs=3)), tmp_path)
     assert result["counts"]["val"] < experiment.SELECT_FROM == 50
     assert result["selected_epoch"] == 3
+
+
+@pytest.mark.parametrize(("select", "selected"), [("auroc", 1), ("accuracy", 3)])
+def test_the_epoch_is_chosen_by_the_score_that_is_asked_for(
+    select, selected, make_config, make_stage, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(experiment, "SELECT_FROM", 2)
+    # Of the two epochs with the best accuracy the later has the higher AUROC.
+    with_val_auroc(monkeypatch, [0.9, 0.3, 0.4, 0.8], [0.5, 0.8, 0.8, 0.7])
+    config = make_config(make_stage("supervised", epochs=4), select=select)
+    assert semiretina.train(config, tmp_path)["selected_epoch"] == selected
 
 
 @pytest.mark.parametrize(
@@ -250,8 +263,7 @@ def test_shuffled_labels_never_reach_what_is_scored(make_config, make_stage, tmp
     split = read_split(tmp_path / "split.csv")
     tasks = make_tasks(["dr"], split.records)
     true = tasks["dr"].targets(split.records)
-    place = Place(0, 1, torch.device("cpu"))
-    used = experiment.make_targets(load_config(config), split, tasks, place)["dr"].numpy()
+    used = make_targets(load_config(config), split, tasks, torch.device("cpu"))["dr"].numpy()
     test, learned = split.rows("test"), split.rows("train", "val")
     np.testing.assert_array_equal(used[test], true[test])
     assert sorted(used[learned, 0]) == sorted(true[learned, 0])
@@ -266,10 +278,10 @@ def test_shuffled_labels_never_reach_what_is_scored(make_config, make_stage, tmp
 
 def test_labels_are_not_shuffled_unasked(make_config, make_stage, photographs):
     config = load_config(make_config(make_stage("supervised")))
-    records = semiretina.preparation.read_manifest(photographs)
+    records = read_manifest(photographs)
     tasks = make_tasks(["dr"], records)
-    split = experiment.Split(records, [""] * 40, [f"g{n}" for n in range(40)], ["train"] * 40)
-    used = experiment.make_targets(config, split, tasks, Place(0, 1, torch.device("cpu")))["dr"].numpy()
+    split = Split(records, [""] * 40, [f"g{n}" for n in range(40)], ["train"] * 40)
+    used = make_targets(config, split, tasks, torch.device("cpu"))["dr"].numpy()
     np.testing.assert_array_equal(used, tasks["dr"].targets(records))
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import semiretina
+from semiretina.checks import check_config
 from semiretina.config import load_config
 from semiretina.data.split import read_split
 from semiretina.methods import METHODS
-from semiretina.preparation import check_config
 
 GUIDE = Path(__file__).parents[1] / "docs" / "getting-started.md"
 BLOCKS = [

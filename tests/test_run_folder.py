@@ -69,11 +69,19 @@ def test_where_it_is_computed_may_change(make_config, make_stage, tmp_path):
 
 def test_a_start_that_came_to_nothing_leaves_nothing(config, make_config, make_stage, tmp_path):
     run = RunFolder(tmp_path / "run")
-    with run.claimed(config):
-        run.withdraw()
-    assert not (tmp_path / "run" / "config.toml").exists()
+    with pytest.raises(KeyboardInterrupt), run.claimed(config):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "run").exists()
     with run.claimed(load_config(make_config(make_stage("supervised"), seed=5))):
         assert run.read_config().seed == 5
+
+
+def test_a_start_that_drew_its_split_stays(config, tmp_path):
+    run = RunFolder(tmp_path)
+    run.split.write_text("drawn")
+    with pytest.raises(KeyboardInterrupt), run.claimed(config):
+        raise KeyboardInterrupt
+    assert run.read_config() == config
 
 
 def test_a_file_in_the_way(config, tmp_path):

@@ -108,28 +108,23 @@ def reproduce(
     root: Annotated[Path, typer.Option(help="The source's folder.")],
     out: Annotated[Path, typer.Option(help="The study's folder; the same command goes on there.")],
     unlabeled: Annotated[list[str] | None, typer.Option(help="SOURCE=FOLDER, used without labels; repeatable.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="Folder: resnet18.safetensors, inceptionv3.safetensors.")] = None,
+    nearer: Annotated[str, typer.Option(help="SOURCE=FOLDER with labels, to pretrain on (section 5.3).")] = "",
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder: resnet18.safetensors, inceptionv3.safetensors; downloaded when not given."),
+    ] = None,
     preset: Annotated[str, typer.Option(help="paper, or corrected.")] = "corrected",
-    seeds: Annotated[int, typer.Option(help="How often each training is repeated.")] = 1,
+    seeds: Annotated[
+        int | None, typer.Option(help="How often each training is repeated; 3 when not given, 1 with --quick.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="In small: configs/paper/quick.toml.")] = False,
     share: Share = None,
 ) -> None:
     """Train everything that the paper trains, and write its tables and figures."""
+    from semiretina.studies.reproduce import Request
     from semiretina.studies.reproduce import reproduce as run
 
-    print(
-        run(
-            source,
-            root,
-            out,
-            unlabeled=unlabeled or (),
-            weights=weights,
-            preset=preset,
-            seeds=seeds,
-            quick=quick,
-            share=share,
-        )
-    )
+    print(run(Request(source, root, unlabeled or (), nearer, weights, preset, seeds, quick), out, share))
 
 
 @app.command()

@@ -1,10 +1,10 @@
 """The main path, top to bottom: config -> records -> split -> pixels -> network -> stages -> predictions -> result."""
 
-import os
 import platform
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,21 @@ import torch
 from torch import Tensor
 
 from semiretina import __version__
+from semiretina.checks import check_config
 from semiretina.config import Config, load_config
-from semiretina.data.pixels import Pixels
-from semiretina.data.split import Split, read_split
-from semiretina.draws import generator, seed_of
+from semiretina.draws import seed_of
 from semiretina.files import write_json
-from semiretina.judging.ledger import note_look
+from semiretina.judging.ledger import TestList, note_look
 from semiretina.methods import METHODS, Method
-from semiretina.models import build_network
+from semiretina.models import configured_network
 from semiretina.models.network import Network
-from semiretina.preparation import check_config, model_parameters, open_cache, prepare
+from semiretina.preparation import Prepared, prepare
 from semiretina.progress import say
-from semiretina.result import finish, test_list
+from semiretina.result import finish
 from semiretina.run_folder import RunFolder
-from semiretina.tasks import Task, make_tasks
 from semiretina.training.epoch import Phase, Position
 from semiretina.training.loop import find_start, train_phase
-from semiretina.training.ranks import Place, find_place
+from semiretina.training.ranks import Place, find_place, set_determinism
 
 # With fewer validation labels the best epoch is mostly luck, so nothing is selected on them: the last epoch counts.
 SELECT_FROM = 50
@@ -60,44 +58,30 @@ def train_run(
     It ends with the same bits as one that trains those stages itself.
     """
     run, place = RunFolder(out), find_place(config.engine.device)
-    set_determinism(config)
-    if not place.first:
-        place.wait()
-        return _train(config, run, place, methods, first)
-    check_config(config, methods)
-    fresh = not run.config.exists()
-    with run.claimed(config):
-        try:
-            prepare(config, run, methods)
-        except BaseException:
-            if fresh:
-                run.withdraw()
-            raise
-        place.wait()
-        return _train(config, run, place, methods, first)
-
-
-def set_determinism(config: Config) -> None:
-    """Bit-exact repetition, or speed, before the first kernel runs."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # Where a GPU has no deterministic kernel, torch warns and goes on; on the CPU all of ours have one.
-    torch.use_deterministic_algorithms(config.engine.deterministic, warn_only=torch.cuda.is_available())
-    torch.backends.cudnn.benchmark = not config.engine.deterministic
+    set_determinism(config.engine.deterministic)
+    if place.first:
+        check_config(config, methods)
+    with run.claimed(config) if place.first else nullcontext():
+        if run.result.exists():
+            say(f"{run.path}: this run is finished; here is its result")
+            return run.read_result()
+        prepared = prepare(config, run, methods, place)
+        return _train(config, prepared, run, place, methods, first)
 
 
 def _train(
-    config: Config, run: RunFolder, place: Place, methods: Mapping[str, type[Method]], first: Path | None
+    config: Config,
+    prepared: Prepared,
+    run: RunFolder,
+    place: Place,
+    methods: Mapping[str, type[Method]],
+    first: Path | None,
 ) -> dict[str, Any]:
-    if run.result.exists():
-        say(f"{run.path}: this run is finished; here is its result")
-        return run.read_result()
-    split = read_split(run.split, config.data.by)
-    tasks = make_tasks(config.tasks, split.records)
-    targets = make_targets(config, split, tasks, place)
-    pixels = _pixels(config, split, place)
+    split, tasks = prepared.split, prepared.tasks
     select = len(split.rows("val")) >= SELECT_FROM
-    phase = Phase("train", config.stages, config, methods, tasks, split, pixels, targets, run, place, select)
-
+    phase = Phase(
+        "train", config.stages, config, methods, tasks, split, prepared.pixels, prepared.targets, run, place, select
+    )
     start = find_start(run)
     begins = start is None
     if first and begins:
@@ -108,13 +92,19 @@ def _train(
         write_json(run.environment, environment(place))
         if config.track_test and begins:
             thresholds = {key: config.threshold for task in tasks.values() for key in task.threshold_keys}
-            note_look(run.path, "tracked", test_list(config, split), thresholds)
-    network = _network(config, tasks, place)
+            note_look(run.path, "tracked", TestList.of(config.data, split), thresholds)
+    outputs = {name: task.num_logits for name, task in tasks.items()}
+
+    def new_network() -> Network:
+        torch.manual_seed(seed_of(config.seed, "network"))
+        return configured_network(config.model, outputs, config.data.size).to(place.device)
+
+    network = new_network()
     if position.phase == "train":
         network = train_phase(phase, network, position, tensors)
     if config.refit == "train+val":
         if position.phase == "train":
-            network = _network(config, tasks, place)
+            network = new_network()
             position, tensors = Position("refit", selected_epoch=place.agree(position.selected_epoch)), {}
         # As many epochs of the last stage as were chosen on validation (readings, row 31).
         last = config.stages[-1].model_copy(update={"epochs": position.selected_epoch, "updates": None})
@@ -139,39 +129,6 @@ def start_after(first: RunFolder, run: RunFolder, place: Place) -> tuple[Positio
                 shutil.copyfile(first.survival, run.survival)
     # Nothing is selected before the last stage.
     return replace(position, selected_epoch=0, selected_updates=0, best=None), tensors
-
-
-def make_targets(config: Config, split: Split, tasks: Mapping[str, Task], place: Place) -> dict[str, Tensor]:
-    """Targets by task for every row of the split, on the device.
-
-    With `shuffle_labels` those of the training and validation rows are permuted among themselves, task by task: a
-    control that must end at chance, and may not be selected by true labels either.
-    """
-    targets = {}
-    for name, task in tasks.items():
-        values = task.targets(split.records)
-        if config.data.shuffle_labels:
-            rows = split.rows("train", "val")
-            values[rows] = values[generator("shuffle", config.seed, name).permutation(rows)]
-        targets[name] = torch.from_numpy(values).to(place.device)
-    return targets
-
-
-def _pixels(config: Config, split: Split, place: Place) -> Pixels:
-    cache = open_cache(config)
-    entries = cache.add([record.path for record in split.records])
-    rows = [
-        -1 if entry.row is None or role == "unused" else entry.row
-        for entry, role in zip(entries, split.roles, strict=True)
-    ]
-    return Pixels(cache.rows(), np.array(rows, np.int64), place.device, [entry.box for entry in entries])
-
-
-def _network(config: Config, tasks: Mapping[str, Task], place: Place) -> Network:
-    torch.manual_seed(seed_of(config.seed, "network"))
-    outputs = {name: task.num_logits for name, task in tasks.items()}
-    network = build_network(str(config.model["name"]), outputs, config.data.size, model_parameters(config))
-    return network.to(place.device)
 
 
 def environment(place: Place) -> dict[str, Any]:

@@ -194,23 +194,21 @@ def row_parser(names: tuple[str, ...], base: Path) -> Callable[[Sequence[str]], 
 
 
 def _header_defects(header: Sequence[str], also: Sequence[str]) -> list[Defect]:
-    found = []
+    defects = []
     if "path" not in header:
-        told = (
-            f"no column 'path' among {', '.join(map(shown, header))}; `semiretina data import table` makes a manifest"
-        )
+        why = f"no column 'path' among {', '.join(map(shown, header))}; `semiretina data import table` makes a manifest"
         if any(Path(name).suffix.lower() in (".jpg", ".jpeg", ".png", ".tif", ".tiff") for name in header):
-            told = f"no header but a photograph, and so {told}; the first line must name the columns"
-        found.append(Defect(1, "", told))
+            why = f"no header but a photograph, and so {why}; the first line must name the columns"
+        defects.append(Defect(1, "", why))
     for name in sorted({name for name in header if name and header.count(name) > 1}):
-        found.append(Defect(1, name, f"the column {name} stands there more than once; keep one"))
+        defects.append(Defect(1, name, f"the column {name} stands there more than once; keep one"))
     for name in header:
         bare = INVISIBLE.sub("", name).strip()
         near = [column for column in COLUMNS if column.lower() == bare.lower()]
         near = near or difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.75)
         if name not in COLUMNS and name not in also and near and near[0] not in header:
-            found.append(Defect(1, name, f"unknown column '{shown(name)}'; did you mean '{near[0]}'? Rename it"))
-    return found
+            defects.append(Defect(1, name, f"unknown column '{shown(name)}'; did you mean '{near[0]}'? Rename it"))
+    return defects
 
 
 @lru_cache(maxsize=10_000)

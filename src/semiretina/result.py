@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 from semiretina import checkpoint
-from semiretina.config import Config
-from semiretina.data.split import Split
 from semiretina.files import write_json
 from semiretina.judging.grader import Grader
 from semiretina.judging.inference import infer_rows
@@ -70,7 +67,7 @@ def _judge(phase: Phase, grader: Grader, role: str, fixed: OperatingPoints) -> d
     values = grader.probabilities(infer_rows(grader.network, phase.pixels, rows, config.engine.eval_batch))
     # The looks at every epoch were noted as one. This one shows nothing new, unless with other thresholds.
     if role == "test" and not (config.track_test and {*grader.thresholds.values()} <= {config.threshold}):
-        note_look(run.path, "train", test_list(config, phase.split), grader.thresholds)
+        note_look(run.path, "train", TestList.of(config.data, phase.split), grader.thresholds)
     test.predictions(values).write(run.predictions(role))
     scores = test.score(values, grader.thresholds, config.prevalence)
     if role == "test":
@@ -104,12 +101,6 @@ def _result(phase: Phase, position: Position, scores: Mapping[str, Any], fixed: 
             name: paper_protocol([row[name] for row in position.tracked]) for name in phase.tasks
         }
     return result
-
-
-def test_list(config: Config, split: Split) -> TestList:
-    """The test photographs, as the ledger knows them."""
-    manifest, photographs = Path(config.data.manifest), len(split.rows("test"))
-    return TestList(manifest, split.test_sha256, photographs, fold=config.data.fold)
 
 
 def paper_protocol(accuracies: Sequence[float]) -> dict[str, float]:

@@ -53,7 +53,8 @@ class RunFolder:
         """Holds the folder for this process and this configuration.
 
         Raises Busy when another process holds it, Refused when it belongs to another configuration (the differing keys
-        are named), and CannotWrite when it cannot be made.
+        are named), and CannotWrite when it cannot be made. A first start that fails before anything is drawn leaves
+        nothing, so that a mended configuration may use the same folder.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -67,14 +68,18 @@ class RunFolder:
             raise CannotWrite(
                 f"{self.path}: cannot make the run folder ({error.strerror}); choose another --out"
             ) from None
+        fresh = not self.config.exists()
         try:
             self._check_config(config)
             yield
+        except BaseException:
+            if fresh and not self.split.exists() and not any(self.path.glob("*/config.toml")):
+                self._withdraw()
+            raise
         finally:
             lock.release()
 
-    def withdraw(self) -> None:
-        """Takes back a start that came to nothing: a mended configuration may then use the same folder."""
+    def _withdraw(self) -> None:
         self.config.unlink(missing_ok=True)
         # Windows keeps a held lock, and a folder of other things stays.
         with suppress(OSError):

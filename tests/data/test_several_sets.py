@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from semiretina.config import Config
 from semiretina.data.simulator.lookalike import write_lookalike
@@ -23,6 +24,7 @@ from semiretina.preparation import prepare
 from semiretina.records import Record, read_manifest
 from semiretina.run_folder import RunFolder
 from semiretina.tasks import make_tasks
+from semiretina.training.ranks import Place
 from splits import make_split
 
 PLANTED = 24
@@ -67,7 +69,7 @@ def test_a_shared_picture_is_on_one_side(joined, seed, by):
 def test_preparing_a_run_tells_how_many(joined, make_config, make_stage, tmp_path, capfd):
     config = make_config(make_stage("reconstruction", epochs=1), data={"manifest": str(joined)})
     run = RunFolder(tmp_path)
-    prepare(Config(**config), run, METHODS)
+    prepare(Config(**config), run, METHODS, Place(0, 1, torch.device("cpu")))
     split = read_split(run.split)
     said = capfd.readouterr().err
     assert pictures_in_several_sets(split) in said

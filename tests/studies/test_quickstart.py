@@ -9,37 +9,43 @@ from semiretina.experiment import train
 from semiretina.studies import quickstart as study
 
 
-@pytest.fixture
-def tiny(monkeypatch):
+def make_tiny(monkeypatch):
     """The quickstart in small: the same three trainings over a handful of photographs."""
-    monkeypatch.setattr(study, "PHOTOGRAPHS", 40)
-    monkeypatch.setattr(study, "UNLABELED", 12)
-    monkeypatch.setattr(study, "LABELS", 16)
     stages = {
         name: [{**stage, **({"updates": 4} if "updates" in stage else {"epochs": 1})} for stage in stages]
         for name, stages in study.STAGES.items()
     }
-    monkeypatch.setattr(study, "STAGES", stages)
+    for name, value in {"PHOTOGRAPHS": 40, "UNLABELED": 12, "LABELS": 16, "STAGES": stages}.items():
+        monkeypatch.setattr(study, name, value)
 
 
-def test_three_trainings_one_test_set_one_report(tiny, tmp_path):
-    printed = study.quickstart(tmp_path / "out")
-    results = {
-        name: json.loads((tmp_path / "out" / "runs" / name / "result.json").read_text()) for name in study.STAGES
-    }
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A small quickstart's folder, and what it printed."""
+    out = tmp_path_factory.mktemp("quickstart") / "out"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        make_tiny(monkeypatch)
+        return out, study.quickstart(out)
+
+
+def test_three_trainings_one_test_set_one_report(done, monkeypatch):
+    make_tiny(monkeypatch)
+    out, printed = done
+    results = {name: json.loads((out / "runs" / name / "result.json").read_text()) for name in study.STAGES}
     assert len({result["split_sha256"] for result in results.values()}) == 1
     assert {result["counts"]["train"] for result in results.values()} == {16}
     assert {result["labeled_updates"] for result in results.values()} == {4}
     assert all(name in printed for name in study.STAGES)
-    page = (tmp_path / "out" / "report.html").read_text()
+    page = (out / "report.html").read_text()
     assert "Minibatch schedule" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     for name in study.STAGES:
-        written = load_config(tmp_path / "out" / "configs" / f"{name}.toml")
-        assert written == study.configuration(name, tmp_path / "out", 0)
+        written = load_config(out / "configs" / f"{name}.toml")
+        assert written == study.configuration(name, out, 0)
 
 
-def test_unlabelled_photographs_of_one_hospital_reach_the_split(tiny, tmp_path):
+def test_unlabelled_photographs_of_one_hospital_reach_the_split(tmp_path, monkeypatch):
+    make_tiny(monkeypatch)
     study.draw(tmp_path, 0)
     rows = list(csv.DictReader((tmp_path / "manifest.csv").open()))
     unlabeled = [row for row in rows if not row["grade"]]
@@ -49,14 +55,15 @@ def test_unlabelled_photographs_of_one_hospital_reach_the_split(tiny, tmp_path):
     assert len({row["site"] for row in rows}) == 3
 
 
-def test_called_again_it_trains_nothing(tiny, tmp_path, monkeypatch):
-    first = study.quickstart(tmp_path / "out")
+def test_called_again_it_trains_nothing(done, monkeypatch):
+    make_tiny(monkeypatch)
+    out, printed = done
 
     def never(*_, **__):
         raise AssertionError("a finished run was trained again")
 
     monkeypatch.setattr("semiretina.experiment.train_phase", never)
-    assert study.quickstart(tmp_path / "out") == first
+    assert study.quickstart(out) == printed
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):

@@ -23,10 +23,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from filelock import FileLock, Timeout
 
+from semiretina.config import Data
+from semiretina.data.split import Split
 from semiretina.files import sha256_of
 from semiretina.progress import say
 from semiretina.run_folder import RunFolder
@@ -46,6 +48,11 @@ class TestList:
     photographs: int
     fold: int | None = None
     apart: str | None = None
+
+    @classmethod
+    def of(cls, data: Data, split: Split) -> Self:
+        """The test photographs of a split."""
+        return cls(Path(data.manifest), split.test_sha256, len(split.rows("test")), fold=data.fold)
 
 
 @dataclass(frozen=True, kw_only=True)

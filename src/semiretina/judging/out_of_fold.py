@@ -93,7 +93,7 @@ def take_answers(folds: RunFolder, config: Config, split: Split, tasks: Mapping[
             f"{where}: too few labels to fix anything on: {'; '.join(wanting)}. At least 50 positives and 50 "
             "negatives, or 100 grades, are needed: label more, or take [operating] out"
         )
-    file, count = run.predictions("folds"), folds.read_config().data.folds
+    file, count = run.predictions("folds"), len(set(table.folds))
     write_text(file, read_text(folds.predictions("test")))
     source = f"out-of-fold answers of {count} networks, {folds.path.name}"
     write_json(file.with_suffix(".json"), {"from": source, "folder": str(folds.path), "sha256": sha256_of(file)})

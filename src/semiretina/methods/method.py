@@ -61,8 +61,17 @@ def classification_losses(
     this batch, few or many: over several processes their means are averaged by photographs, over accumulated batches
     evenly.
     """
-    logits, present = network.classify(features), [task for task in targets if has_known(targets[task])]
-    return {task: classification_loss(logits[task], targets[task], by_task(alpha, task)) for task in present}
+    answers, present = network.answers(features), [task for task in targets if has_known(targets[task])]
+
+    def loss(task: str, logits: Tensor) -> Tensor:
+        return classification_loss(logits, targets[task], by_task(alpha, task))
+
+    (_, first), *further = answers
+    losses = {task: loss(task, first[task]) for task in present}
+    return {
+        task: value + sum(weight * loss(task, logits[task]) for weight, logits in further)
+        for task, value in losses.items()
+    }
 
 
 def weighted_sum(losses: Mapping[str, Tensor], weights: float | Mapping[str, float], features: Tensor) -> Tensor:

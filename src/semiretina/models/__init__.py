@@ -12,7 +12,7 @@ from semiretina.models.network import Network
 from semiretina.models.plain import inceptionv3, resnet18
 from semiretina.models.timm_encoder import timm_autoencoder
 
-__all__ = ["MODELS", "Model", "Network", "build_network"]
+__all__ = ["MODELS", "Model", "Network", "build_network", "configured_network"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +60,12 @@ def build_network(name: str, outputs: Mapping[str, int], size: int, params: Mapp
     resolved.pop("weights", None)
     network.facts = {"name": name, "outputs": dict(outputs), "size": size, "params": resolved}
     return network
+
+
+def configured_network(
+    model: Mapping[str, Any], outputs: Mapping[str, int], size: int, *, weights: bool = True
+) -> Network:
+    """The network that a configuration's section `model` describes; without `weights` none are read."""
+    left_out = ("name",) if weights else ("name", "weights")
+    params = {name: value for name, value in model.items() if name not in left_out}
+    return build_network(str(model["name"]), outputs, size, params)

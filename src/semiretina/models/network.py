@@ -50,10 +50,22 @@ class Network(nn.Module):
         features: Tensor = self.encoder((images - self.mean) / self.std)
         return features
 
+    def learns_from_one(self, size: int) -> bool:
+        """Whether it trains on one photograph of that side; batch normalisation may need two at once."""
+        try:
+            self.train().encode(torch.empty((1, 3, size, size), device=self.mean.device))
+        except ValueError:
+            return False
+        return True
+
     def classify(self, features: Tensor) -> dict[str, Tensor]:
         """The encoder's map -> task -> logits [n, outputs]."""
         logits: dict[str, Tensor] = self.classifier(features)
         return logits
+
+    def answers(self, features: Tensor) -> list[tuple[float, dict[str, Tensor]]]:
+        """What a loss is made of: logits by task, each with its weight in the loss."""
+        return [(1.0, self.classify(features))]
 
     def decode(self, features: Tensor) -> Tensor:
         """The encoder's map -> reconstructed photographs [n, 3, h, w]. Raises BadConfig where there is no decoder."""

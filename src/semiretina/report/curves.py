@@ -149,8 +149,8 @@ def _calibration_pictures(key: str, rows: Sequence[Row], runs: RunSet) -> list[P
         axes.plot(x, y, color=style.color, linestyle=dashes(style), linewidth=1.4)
         sizes = [12 + 90 * count / max(counts) for count in counts]
         axes.scatter(x, y, s=sizes, color=style.color, edgecolor="white", linewidth=0.7, zorder=3)
-        said = (f"{a:.2f} came true in {b:.2f} of {n}" for a, b, n in zip(x, y, counts, strict=True))
-        words.append(f"{name}: {', '.join(said)}")
+        shares_said = (f"{a:.2f} came true in {b:.2f} of {n}" for a, b, n in zip(x, y, counts, strict=True))
+        words.append(f"{name}: {', '.join(shares_said)}")
     axes.set(xlabel="probability that was said", ylabel="share that came true", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_aspect("equal")
     said = _said(rows, "ece", beside="ece_by_chance")

@@ -4,7 +4,10 @@ from semiretina.report.columns import Cell, percent, ratio, score
 from semiretina.report.run_set import RunSet
 from semiretina.report.section import Section, Table, section, table
 
-ABSTENTION = "The photographs that the run is least certain of are referred to a person first; the accuracy is that of the others."
+ABSTENTION = (
+    "The photographs that the run is least certain of are referred to a person first; the accuracy is that of the "
+    "others."
+)
 CONFORMAL = "Split conformal sets: every answer that the photographs of the operating point do not rule out."
 
 

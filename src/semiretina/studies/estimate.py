@@ -11,11 +11,11 @@ import torch
 
 from semiretina.batch import Batch, Photographs, Progress
 from semiretina.config import Config, Stage
+from semiretina.data.roles import make_split
 from semiretina.data.split import Split
 from semiretina.methods import METHODS, Method
-from semiretina.models import build_network
+from semiretina.models import configured_network
 from semiretina.models.network import Network
-from semiretina.preparation import model_parameters, split_by
 from semiretina.records import Record
 from semiretina.studies.first_stages import beginnings
 from semiretina.tasks import Task, make_tasks
@@ -50,7 +50,7 @@ class Clock:
             drawn_from = json.dumps([config.seed, config.tasks, config.data.model_dump(mode="json")])
             if drawn_from not in splits:
                 # Its sizes, before any photograph is read: identical pictures are not yet known.
-                splits[drawn_from] = split_by(config, records, [""] * len(records), tasks)
+                splits[drawn_from] = make_split(records, [""] * len(records), tasks, config.data, config.seed)
             split = splits[drawn_from]
             common = [beginning.model_dump_json() for beginning in beginnings(config)]
             for number in range(len(config.stages)):
@@ -133,8 +133,7 @@ class Clock:
 
 def _network(config: Config, tasks: Mapping[str, Task]) -> Network:
     outputs = {name: task.num_logits for name, task in tasks.items()}
-    parameters = {name: value for name, value in model_parameters(config).items() if name != "weights"}
-    network = build_network(str(config.model["name"]), outputs, config.data.size, parameters)
+    network = configured_network(config.model, outputs, config.data.size, weights=False)
     return network.to(find_place(config.engine.device).device)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from semiretina.checks import check_config
 from semiretina.config import Config, load_config
 from semiretina.data.roles import given_test
 from semiretina.data.split import Split, list_sha256, read_split
@@ -30,7 +31,7 @@ from semiretina.judging.mistakes import MISTAKES
 from semiretina.judging.predictions import read_predictions
 from semiretina.judging.test_set import TestSet
 from semiretina.methods import METHODS, Method
-from semiretina.preparation import check_config, check_unchanged
+from semiretina.preparation import read_drawn
 from semiretina.progress import say
 from semiretina.run_folder import RunFolder
 from semiretina.tasks import Task, make_tasks
@@ -58,26 +59,23 @@ def train_folds(
     check_folds(config)
     assert config.data.folds
     run, place = RunFolder(Path(out)), find_place(config.engine.device)
-    parts = [config.model_copy(update={"data": _of_fold(config, number)}) for number in range(config.data.folds)]
+    configs = [
+        config.model_copy(update={"data": config.data.model_copy(update={"fold": number})})
+        for number in range(config.data.folds)
+    ]
     if place.first:
-        check_config(parts[0], {**METHODS, **(methods or {})})
-    fresh = not run.config.exists()
+        check_config(configs[0], {**METHODS, **(methods or {})})
     with run.claimed(config) if place.first else nullcontext():
         place.wait()
         if run.result.exists():
             say(f"{run.path}: these folds are finished; here is their result")
             return run.read_result() if place.first else {}
-        folders = [RunFolder(run.path / f"fold-{number}") for number in range(len(parts))]
-        for number, (part, folder) in enumerate(zip(parts, folders, strict=True)):
-            say(f"fold {number + 1} of {len(parts)}: {folder.path}")
-            try:
-                if number and place.first and not folder.split.exists():
-                    check_unchanged(parts[0], folders[0])
-                train(part, folder.path, methods=methods)
-            except BaseException:
-                if fresh and place.first and not folders[0].path.exists():
-                    run.withdraw()
-                raise
+        folders = [RunFolder(run.path / f"fold-{number}") for number in range(len(configs))]
+        for number, (of_fold, folder) in enumerate(zip(configs, folders, strict=True)):
+            say(f"fold {number + 1} of {len(configs)}: {folder.path}")
+            if number and place.first and not folder.split.exists():
+                read_drawn(configs[0], folders[0])
+            train(of_fold, folder.path, methods=methods)
         return join_folds(config, run, folders) if place.first else {}
 
 
@@ -241,7 +239,3 @@ def join_samples(run: RunFolder, folders: Sequence[RunFolder]) -> None:
             kept.append(mistake | names)
     if found:
         write_json(run.mistakes, kept)
-
-
-def _of_fold(config: Config, number: int) -> Any:
-    return config.data.model_copy(update={"fold": number})

@@ -12,12 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from semiretina.checks import check_config
 from semiretina.config import Config, load_config
 from semiretina.data.split import Split
 from semiretina.errors import BadConfig, summary
 from semiretina.files import read_text, sha256_of
 from semiretina.methods import METHODS
-from semiretina.preparation import check_config, draw_split
+from semiretina.preparation import draw
 from semiretina.records import RARE_COLUMNS
 from semiretina.report.paper.table1 import short_names
 from semiretina.report.runs import SCHEMA
@@ -72,7 +73,7 @@ def grid_points(config: Path, grid: Path, overrides: Sequence[str] = ()) -> list
     for resolved in configs:
         drawn = _without_optimizers(resolved)
         if drawn not in hashes:
-            split = draw_split(resolved, METHODS)
+            split = draw(resolved, METHODS).split
             if not len(split.rows("val")):
                 raise BadConfig(f"{config}: data.val: a grid is searched on validation photographs, and there are none")
             hashes[drawn] = split_hash(split)

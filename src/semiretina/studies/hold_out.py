@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from semiretina.config import Config
+from semiretina.data.pixel_cache import read_photographs
 from semiretina.data.regrade import regrade
-from semiretina.preparation import read_photographs, split_by
+from semiretina.data.roles import make_split
 from semiretina.records import read_manifest, write_manifest
 from semiretina.tasks import make_tasks
 
@@ -18,8 +19,9 @@ def hold_out(config: Config, out: Path) -> int:
     """
     stated = read_manifest(Path(config.data.manifest))
     records = regrade(stated, config.data.regrade)
-    tasks, entries = make_tasks(config.tasks, records), read_photographs(config, records)
-    whole = config.model_copy(update={"data": config.data.model_copy(update={"folds": None, "fold": None})})
-    tested = {*split_by(whole, records, [entry.sha256 for entry in entries], tasks).rows("test").tolist()}
+    tasks, entries = make_tasks(config.tasks, records), read_photographs(config.data, records)
+    whole = config.data.model_copy(update={"folds": None, "fold": None})
+    split = make_split(records, [entry.sha256 for entry in entries], tasks, whole, config.seed)
+    tested = {*split.rows("test").tolist()}
     write_manifest([replace(r, split="test") if row in tested else r for row, r in enumerate(stated)], out)
     return len(tested)

@@ -67,3 +67,11 @@ def find_place(device: str) -> Place:
     if ranks > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if found.type == "cuda" else "gloo")
     return Place(rank, ranks, found)
+
+
+def set_determinism(deterministic: bool) -> None:
+    """Bit-exact repetition, or speed, before the first kernel runs."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # Where a GPU has no deterministic kernel, torch warns and goes on; on the CPU all of ours have one.
+    torch.use_deterministic_algorithms(deterministic, warn_only=torch.cuda.is_available())
+    torch.backends.cudnn.benchmark = not deterministic

@@ -34,7 +34,7 @@ def records(root: Path) -> list[Record]:
     root = Path(os.path.abspath(root))
     check_folder(root, "the folders train_images and test_images")
     findings = Findings()
-    found = [
+    photographs = [
         Record(
             path=path,
             dataset="aptos",
@@ -46,10 +46,10 @@ def records(root: Path) -> list[Record]:
         for _, path, grade in read_part(root, "aptos", part, read, findings)
     ]
     findings.tell(root)
-    check_any(found, root, (TRAIN, TEST))
-    tell_grades("aptos", found)
+    check_any(photographs, root, (TRAIN, TEST))
+    tell_grades("aptos", photographs)
     say("aptos: patients are unknown; a split may separate the two eyes of one, which flatters the test")
-    return found
+    return photographs
 
 
 def _grades(table: Path, findings: Findings) -> dict[str, int | None]:

@@ -86,18 +86,19 @@ def records(
         named = [name for name, column in {**given, "images": images}.items() if column]
         if named:
             raise BadConfig(f"table: {', '.join(named)}: no use for a folder; {root} is not a CSV file")
-        found = _from_folder(root, scale, grades, dataset)
+        photographs = _from_folder(root, scale, grades, dataset)
     elif root.exists():
-        found = _from_csv(root, scale, grades, dataset, Path(os.path.abspath(images)) if images else root.parent, given)
+        start = Path(os.path.abspath(images)) if images else root.parent
+        photographs = _from_csv(root, scale, grades, dataset, start, given)
     else:
         raise MissingInput(f"{root}: no such file or folder; give a CSV file or a folder of photographs")
-    counts = Counter(record.grade for record in found if record.grade is not None)
-    told = ", ".join(f"{grade}: {counts[grade]}" for grade in sorted(counts))
+    counts = Counter(record.grade for record in photographs if record.grade is not None)
+    tally = ", ".join(f"{grade}: {counts[grade]}" for grade in sorted(counts))
     say(
-        f"table: {len(found)} photographs, {len(found) - counts.total()} without a grade"
-        + (f"; grades {told}" if told else "")
+        f"table: {len(photographs)} photographs, {len(photographs) - counts.total()} without a grade"
+        + (f"; grades {tally}" if tally else "")
     )
-    return found
+    return photographs
 
 
 def _read_classes(classes: str) -> dict[str, str]:
@@ -130,18 +131,18 @@ def _from_folder(root: Path, scale: str, grades: Mapping[str, str], dataset: str
     if labeled and not scale:
         raise _need_scale(root)
     defects = []
-    found = [Record(path=file, dataset=dataset) for file in flat]
+    photographs = [Record(path=file, dataset=dataset) for file in flat]
     for folder, files in inside.items():
         text = "" if folder.name.lower() in UNLABELED else grades.get(folder.name, folder.name)
         if text and not (text.isdecimal() and int(text) <= SCALES[scale]):
             defects.append(f"folder '{folder.name}'")
             continue
         grade = int(text) if text else None
-        found += [Record(path=f, dataset=dataset, scale=scale if text else "", grade=grade) for f in files]
+        photographs += [Record(path=f, dataset=dataset, scale=scale if text else "", grade=grade) for f in files]
     if defects:
         advice = f"name folders by grades 0 to {SCALES[scale]} of '{scale}', or map them: -o classes=healthy=0,dr=1"
         raise BadData(summary(str(root), defects, advice))
-    return found
+    return photographs
 
 
 def _from_csv(
@@ -154,7 +155,7 @@ def _from_csv(
     if not images.is_dir():
         raise MissingInput(f"{images}: no such folder; the names in {file.name} start there (option images)")
     listings: dict[Path, dict[str, list[Path]]] = {}
-    found: dict[Path, tuple[int, Record]] = {}
+    records: dict[Path, tuple[int, Record]] = {}
     defects, missing = [], []
     for number, texts in lines.items():
         row = {name: texts[column] for name, column in columns.items()}
@@ -167,24 +168,24 @@ def _from_csv(
             defects.append(f"row {number}, column {columns.get(name, name)}: {why}")
         if record is None:
             continue
-        places = _places(images, row["path"], listings)
-        if not places:
+        files = _places(images, row["path"], listings)
+        if not files:
             missing.append(f"row {number}: {row['path']}")
-        elif len(places) > 1:
-            choices = " or ".join(place.name for place in places)
+        elif len(files) > 1:
+            choices = " or ".join(place.name for place in files)
             defects.append(f"row {number}, column {columns['path']}: '{row['path']}' may be {choices}")
-        elif places[0] in found:
-            before = found[places[0]][0]
+        elif files[0] in records:
+            before = records[files[0]][0]
             defects.append(f"row {number}, column {columns['path']}: '{row['path']}' stands in row {before} too")
         else:
-            found[places[0]] = number, replace(record, path=places[0])
+            records[files[0]] = number, replace(record, path=files[0])
     if defects:
         more = f" ({len(missing)} photographs are missing, too)" if missing else ""
         raise BadData(summary(str(file), defects, f"mend these cells, an empty one means unknown, and run again{more}"))
     if missing:
         advice = f"put the photographs into {images}, or say where the names start: -o images=FOLDER"
         raise MissingInput(summary(str(file), [f"no photograph for {row}" for row in missing], advice))
-    return [record for _, record in found.values()]
+    return [record for _, record in records.values()]
 
 
 def _find_columns(file: Path, header: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
@@ -199,8 +200,8 @@ def _find_columns(file: Path, header: Sequence[str], given: Mapping[str, str]) -
             hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(header)}"
             raise BadConfig(f"table.{name}: no column '{option}' in {file}; {hint}")
         matches = [option] if option else [column for column in header if column.lower() in usual]
-        own = [column for column in matches if column.lower() == name.lower()]
-        matches = own or matches
+        exact = [column for column in matches if column.lower() == name.lower()]
+        matches = exact or matches
         if len(matches) > 1:
             raise BadData(
                 f"{file}: columns {' and '.join(matches)} may be the {name}; choose with -o {name}=COLUMN, or '-'"

@@ -127,7 +127,7 @@ def outlined(root: Path, part: Part) -> list[Record]:
             # Where every photograph has the lesion the missing masks have names; elsewhere only their number is known.
             missing = sorted(named - set(files[lesion])) if part.masks[lesion] == part.outlined else []
             raise MissingInput(shortfall(masks / MASK_FOLDERS[lesion], len(files[lesion]), part.masks[lesion], missing))
-    found, defects = [], []
+    photographed, defects = [], []
     for photograph in photographs:
         columns: dict[str, Any] = {}
         for lesion in LESIONS:
@@ -137,10 +137,10 @@ def outlined(root: Path, part: Part) -> list[Record]:
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 defects.append(f"{file}: {error}")
             columns[f"mask_{lesion}"] = file
-        found.append(_record(photograph, f"IDRiD segmentation, {part.name} part", **columns))
+        photographed.append(_record(photograph, f"IDRiD segmentation, {part.name} part", **columns))
     if defects:
         raise BadData(summary(str(masks), defects, "fetch these files again"))
-    return found
+    return photographed
 
 
 def _record(path: Path, provenance: str, **columns: Any) -> Record:
