@@ -135,7 +135,9 @@ def inspect_manifest(manifest: Path, *, also: Sequence[str] = ()) -> Reading:
             defects.append(Defect(line, "", "repeats the header; delete the row"))
             continue
         record, wrong = parse(cells)
-        defects += [_placed(line, problem) for problem in wrong]
+        for problem in wrong:
+            column, why = problem.removeprefix("column ").split(": ", 1)
+            defects.append(Defect(line, column, why))
         if record is None:
             continue
         before = seen.setdefault(str(record.path), line)
@@ -238,11 +240,6 @@ def _located(base: Path, text: str) -> Path:
     return Path(os.path.normpath(base / text)) if ".." in text else base / text
 
 
-def _placed(row: int, problem: str) -> Defect:
-    column, why = problem.removeprefix("column ").split(": ", 1)
-    return Defect(row, column, why)
-
-
 _PARSERS: dict[str, Callable[[str], object]] = {
     "eye": word(("left", "right")),
     "split": word(ROLES),
@@ -255,10 +252,8 @@ _PARSERS: dict[str, Callable[[str], object]] = {
 
 
 def _cell(value: object, base: Path) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, Path):
-        value = Path(os.path.abspath(value))  # a relative path starts where the program does, not at the manifest
-        inside = value.is_relative_to(base) or value.is_relative_to(base.parent)
-        return Path(os.path.relpath(value, base)).as_posix() if inside else str(value)
-    return str(value)
+    if not isinstance(value, Path):
+        return "" if value is None else str(value)
+    value = Path(os.path.abspath(value))  # a relative path starts where the program does, not at the manifest
+    inside = value.is_relative_to(base) or value.is_relative_to(base.parent)
+    return Path(os.path.relpath(value, base)).as_posix() if inside else str(value)

@@ -13,11 +13,10 @@ from pathlib import Path
 from semiretina.data.sources.download import (
     Findings,
     Part,
-    check_any,
     check_folder,
+    finish,
     photograph_name,
     read_part,
-    tell_grades,
     whole_number,
 )
 from semiretina.data.sources.source import Source
@@ -63,9 +62,7 @@ def records(root: Path, *, official_split: bool = False) -> list[Record]:
                     provenance=f"DDR grading, {part.name} part",
                 )
             )
-    findings.tell(place)
-    check_any(photographs, place, PARTS)
-    tell_grades("ddr", photographs)
+    finish("ddr", place, PARTS, findings, photographs)
     say(
         "ddr: patients are unknown (the whole set has 13673 photographs of 9598); a split may separate photographs "
         "of one, which flatters the test"

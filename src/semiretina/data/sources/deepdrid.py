@@ -24,12 +24,11 @@ from pathlib import Path
 from semiretina.data.sources.download import (
     Findings,
     Part,
-    check_any,
     check_folder,
+    finish,
     read_labels,
     read_numbers,
     read_part,
-    tell_grades,
     whole_number,
 )
 from semiretina.data.sources.source import Source
@@ -97,9 +96,7 @@ def records(root: Path, *, official_split: bool = False) -> list[Record]:
                 continue
             role = part.role if official_split and row is not None and row.grade is not None else ""
             photographs.append(_record(path, part, match[1], EYES[match[2]], row or Row(), sites.get(name, ""), role))
-    findings.tell(place)
-    check_any(photographs, place, PARTS)
-    tell_grades("deepdrid", photographs)
+    finish("deepdrid", place, PARTS, findings, photographs)
     for what, note in (("were named anew: their eye is unknown", ANEW), ("of poor quality keep their grade", POOR)):
         count = sum(note in record.provenance for record in photographs)
         if count:

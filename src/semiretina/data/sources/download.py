@@ -175,22 +175,21 @@ def whole_number(text: str, highest: int, where: str, findings: Findings) -> int
     return None
 
 
-def tell_grades(dataset: str, records: Iterable[Record]) -> None:
-    """Says how many photographs have which grade, how many have none, and how many of these are ungradable."""
-    records = list(records)
+def finish(dataset: str, root: Path, parts: Sequence[Part], findings: Findings, records: Sequence[Record]) -> None:
+    """Says how many photographs have which grade, how many have none, and how many of these are ungradable.
+
+    Raises BadData and MissingInput where the findings have something, or no part is here.
+    """
+    findings.tell(root)
+    if not records:
+        folders = ", ".join(f"'{part.folder}'" for part in parts)
+        raise MissingInput(f"{root}: none of the folders {folders} is here; give the folder that holds them")
     counts = Counter(record.grade for record in records if record.grade is not None)
     grades = ", ".join(f"{grade}: {counts[grade]}" for grade in sorted(counts)) or "none"
     bare = [record for record in records if record.grade is None]
     ungradable = sum(record.quality == "ungradable" for record in bare)
     more = f" ({ungradable} ungradable)" if ungradable else ""
     say(f"{dataset}: {len(records)} photographs, {len(bare)} without a grade{more}; grades {grades}")
-
-
-def check_any(records: Sequence[Record], root: Path, parts: Sequence[Part]) -> None:
-    """Raises MissingInput where no part is here."""
-    if not records:
-        folders = ", ".join(f"'{part.folder}'" for part in parts)
-        raise MissingInput(f"{root}: none of the folders {folders} is here; give the folder that holds them")
 
 
 def _packed(folder: Path) -> list[str]:

@@ -13,15 +13,7 @@ import os
 import re
 from pathlib import Path
 
-from semiretina.data.sources.download import (
-    Findings,
-    Part,
-    check_any,
-    check_folder,
-    read_numbers,
-    read_part,
-    tell_grades,
-)
+from semiretina.data.sources.download import Findings, Part, check_folder, finish, read_numbers, read_part
 from semiretina.data.sources.source import Source
 from semiretina.progress import say
 from semiretina.records import SCALES, Record
@@ -62,9 +54,7 @@ def records(root: Path, *, official_split: bool = False) -> list[Record]:
                     provenance=f"EyePACS, {part.name} part",
                 )
             )
-    findings.tell(root)
-    check_any(photographs, root, PARTS)
-    tell_grades("eyepacs", photographs)
+    finish("eyepacs", root, PARTS, findings, photographs)
     if official_split and not any(record.split for record in photographs):
         say("eyepacs: no graded photograph of the test part is here, so official_split gives no role")
     return photographs

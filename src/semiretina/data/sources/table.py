@@ -1,8 +1,9 @@
-"""Anybody's own photographs: a CSV of any column names, or folders whose names are the grades.
+"""Anybody's own photographs: a table of any column names, or folders whose names are the grades.
 
-A CSV has a row per photograph. Its columns are found by their usual names (`COLUMN_NAMES`) or named by options; the
-separators `,` `;` and tab are recognised. Every cell is text: "NA" and "007" are patients. An empty grade is unknown;
-any other text that is no grade of the scale is an error. A name without extension is completed by looking.
+A table, CSV or the first sheet of a spreadsheet, has a row per photograph. Its columns are found by their usual names
+(`COLUMN_NAMES`) or named by the option `columns`; the separators `,` `;` and tab are recognised. Every cell is text:
+"NA" and "007" are patients. An empty grade is unknown; any other text that is no grade of the scale is an error. A name
+without extension is completed by looking.
 
 A folder has a subfolder per class (`0`, `1`, ... or names that the option `classes` maps to grades; `unlabeled` for
 none), or photographs alone, which then have no grade. Nothing is guessed: grades need the option `scale`.
@@ -53,45 +54,34 @@ def records(
     images: str = "",
     classes: str = "",
     dataset: str = "",
-    path: str = "",
-    grade: str = "",
-    dme: str = "",
-    patient: str = "",
-    exam: str = "",
-    eye: str = "",
-    site: str = "",
-    camera: str = "",
-    split: str = "",
-    quality: str = "",
+    columns: Mapping[str, str] = {},
 ) -> list[Record]:
-    """The photographs of a CSV file, in its order, or of a folder, in the order of their names.
+    """The photographs of a CSV or spreadsheet, in its order, or of a folder, in the order of their names.
 
-    `scale` names the grades' scale (see `records.SCALES`). `images` is the folder where the names in a CSV start
-    (default: the CSV's own). `classes` maps names of classes, subfolders or cells, to grades: "healthy=0,dr=1".
-    `dataset` names the collection (default: the name of `root`). The other options name columns of the CSV that have
-    unusual names; "-" leaves a column out.
+    `scale` names the grades' scale (see `records.SCALES`). `images` is the folder where the names in a table start
+    (default: the table's own). `classes` maps names of classes, subfolders or cells, to grades: "healthy=0,dr=1".
+    `dataset` names the collection (default: the name of `root`). `columns` says which columns of the table have unusual
+    names: `-o columns.grade=LEVEL`; "-" leaves one out.
 
     Raises MissingInput and BadData that name every missing file and every wrong cell, BadConfig for wrong options.
     """
     root = Path(os.path.abspath(root))
     if scale and scale not in SCALES:
         raise BadConfig(f"table.scale: '{scale}' is none of {', '.join(SCALES)}")
-    given = {
-        **{"path": path, "grade": grade, "dme": dme, "patient": patient, "exam": exam, "eye": eye},
-        **{"site": site, "camera": camera, "split": split, "quality": quality},
-    }
+    if unknown := [name for name in columns if name not in COLUMN_NAMES]:
+        raise BadConfig(f"table.columns: unknown '{unknown[0]}'; the columns are {', '.join(COLUMN_NAMES)}")
     grades = _read_classes(classes)
     dataset = dataset or root.stem
     if root.is_dir():
-        named = [name for name, column in {**given, "images": images}.items() if column]
-        if named:
-            raise BadConfig(f"table: {', '.join(named)}: no use for a folder; {root} is not a CSV file")
+        useless = [name for name, given in (("columns", columns), ("images", images)) if given]
+        if useless:
+            raise BadConfig(f"table: {', '.join(useless)}: no use for a folder; {root} is not a table")
         photographs = _from_folder(root, scale, grades, dataset)
     elif root.exists():
         start = Path(os.path.abspath(images)) if images else root.parent
-        photographs = _from_csv(root, scale, grades, dataset, start, given)
+        photographs = _from_table(root, scale, grades, dataset, start, columns)
     else:
-        raise MissingInput(f"{root}: no such file or folder; give a CSV file or a folder of photographs")
+        raise MissingInput(f"{root}: no such file or folder; give a table or a folder of photographs")
     counts = Counter(record.grade for record in photographs if record.grade is not None)
     tally = ", ".join(f"{grade}: {counts[grade]}" for grade in sorted(counts))
     say(
@@ -145,7 +135,7 @@ def _from_folder(root: Path, scale: str, grades: Mapping[str, str], dataset: str
     return photographs
 
 
-def _from_csv(
+def _from_table(
     file: Path, scale: str, grades: Mapping[str, str], dataset: str, images: Path, given: Mapping[str, str]
 ) -> list[Record]:
     header, lines = read_table(file)
@@ -198,18 +188,20 @@ def _find_columns(file: Path, header: Sequence[str], given: Mapping[str, str]) -
         if option and option not in header:
             near = difflib.get_close_matches(option, header, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(header)}"
-            raise BadConfig(f"table.{name}: no column '{option}' in {file}; {hint}")
+            raise BadConfig(f"table.columns.{name}: no column '{option}' in {file}; {hint}")
         matches = [option] if option else [column for column in header if column.lower() in usual]
         exact = [column for column in matches if column.lower() == name.lower()]
         matches = exact or matches
         if len(matches) > 1:
             raise BadData(
-                f"{file}: columns {' and '.join(matches)} may be the {name}; choose with -o {name}=COLUMN, or '-'"
+                f"{file}: columns {' and '.join(matches)} may be the {name}; choose: -o columns.{name}=COLUMN, or '-'"
             )
         if matches:
             columns[name] = matches[0]
     if "path" not in columns:
-        raise BadData(f"{file}: which of the columns {', '.join(header)} names the photographs? Add -o path=COLUMN")
+        raise BadData(
+            f"{file}: which of the columns {', '.join(header)} names the photographs? Add -o columns.path=COLUMN"
+        )
     repeated = sorted({column for column in columns.values() if header.count(column) > 1})
     if repeated:
         raise BadData(f"{file}: the column {', '.join(repeated)} stands there more than once; keep one")
@@ -231,8 +223,8 @@ def _places(images: Path, name: str, listings: dict[Path, dict[str, list[Path]]]
 
 SOURCE = Source(
     read=records,
-    title="anybody's photographs: a CSV file, or a folder per class",
+    title="anybody's photographs: a CSV file or spreadsheet, or a folder per class",
     licence="your own",
-    get="give the CSV file or the folder as root",
+    get="give the table or the folder as root",
     scale="as the option scale says",
 )

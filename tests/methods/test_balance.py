@@ -7,8 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semiretina.losses.balance import LEAST, balanced, equation_4, gradnorm
-from semiretina.methods.balance import Balanced
+from semiretina.methods.balance import LEAST, NormRatio, equation_4, gradnorm, running_mean
 
 norms = st.floats(1e-6, 1e6)
 
@@ -45,7 +44,7 @@ def test_equation_4_stays_where_there_is_nothing_to_compare(norm_ae, norm_cl):
 
 def mus(steps, rho=1.0):
     """mu after each update of these norms, (||g_ae||, ||g_cl||)."""
-    balance, found = Balanced(rho), []
+    balance, found = NormRatio({}, rho=rho), []
     for norm_ae, norm_cl in steps:
         balance.next({}, {"ae": norm_ae, "cl": norm_cl})
         found.append(float(balance.weights[0]))
@@ -55,7 +54,7 @@ def mus(steps, rho=1.0):
 def test_balanced_by_hand():
     """Means of |g_ae|: 0.3 * 2 = 0.6, then 0.7 * 0.6 + 0.3 * 1 = 0.72; of ||g_cl||: 1.8, then 1.26 + 0.3 * 3 = 2.16."""
     assert mus([(2.0, 6.0), (1.0, 3.0)], rho=0.5) == [pytest.approx(1.5), pytest.approx(0.5 * 2.16 / 0.72)]
-    assert balanced(0.6, 1.0, 2.0) == pytest.approx(0.72)
+    assert running_mean(0.6, 1.0, 2.0) == pytest.approx(0.72)
 
 
 def test_balanced_does_not_lag_where_a_gradient_of_the_decoder_starts_tiny():

@@ -12,7 +12,7 @@ import balance_runs
 import numpy as np
 import pytest
 import torch
-from balance_runs import START, UPDATES, make_method, part, photographs, run
+from balance_runs import START, UPDATES, make_method, part, photographs, planned, run
 
 import semiretina
 from semiretina.batch import Batch, Photographs
@@ -20,9 +20,9 @@ from semiretina.errors import BadConfig
 from semiretina.methods import METHODS
 
 BALANCES = {
-    "eq4": {"balance": "eq4", "lambda_cl": 2.0},
-    "balanced": {"balance": "balanced", "rho": 0.5},
-    "gradnorm": {"balance": "gradnorm", "lambda_cl": 2.0, "asymmetry": 0.7, "weight_rate": 0.1},
+    "eq4": {"balance": {"name": "eq4"}, "lambda_cl": 2.0},
+    "norm_ratio": {"balance": {"name": "norm_ratio", "rho": 0.5}},
+    "gradnorm": {"balance": {"name": "gradnorm", "asymmetry": 0.7, "weight_rate": 0.1}, "lambda_cl": 2.0},
 }
 TWO_TASKS = {"dr": 1, "severity": 3}
 
@@ -63,7 +63,7 @@ def gradients_of(method):
 
 def expected_of(method, name):
     """The gradients of the weighted sum; mu is for the encoder alone."""
-    mu = weights_of(method)["ae"] if name == "balanced" else 1.0
+    mu = weights_of(method)["ae"] if name == "norm_ratio" else 1.0
     for parameter in method.network.decoder.parameters():
         parameter.grad /= mu
     return gradients_of(method)
@@ -84,7 +84,7 @@ def encoder_norm(method, loss):
 
 def update(method, *batches, at=START):
     for batch in batches:
-        method(batch, replace(at, weight=1 / len(batches)))["loss"].backward()
+        method(replace(batch, planned=planned(batches)), at)["loss"].backward()
     method.after_step(at)
     method.zero_grad(set_to_none=True)
 
@@ -137,7 +137,7 @@ def test_the_gradient_of_each_term_is_taken_once(name, monkeypatch):
     )
     method(two_tasks(), START)["loss"].backward()
     features.remove()
-    assert len(taken) == len(passes) == (2 if name == "balanced" else 3)
+    assert len(taken) == len(passes) == (2 if name == "norm_ratio" else 3)
 
 
 @each
@@ -145,7 +145,7 @@ def test_under_bf16_the_gradient_is_that_of_the_plain_sum(name):
     method = make_method(**BALANCES[name])
     start = weights_of(method)
     lambda_cl = start.get("dr", 1.0)
-    plain = make_method(balance="fixed", lambda_cl=lambda_cl)
+    plain = make_method(lambda_cl=lambda_cl)
     for kind in (method, plain):
         with torch.autocast("cpu", torch.bfloat16):
             logs = kind(Batch(one_task(8, 1, labeled=True)), START)
@@ -214,7 +214,7 @@ def test_each_rule_follows_the_norms_of_the_encoders_gradients():
         "dr": pytest.approx(ae / dr / 2, rel=1e-4),
         "severity": pytest.approx(ae / severity / 2, rel=1e-4),
     }
-    assert weights_of(methods["balanced"]) == {"ae": pytest.approx(0.5 * cl / ae, rel=1e-4), "cl": 1.0}
+    assert weights_of(methods["norm_ratio"]) == {"ae": pytest.approx(0.5 * cl / ae, rel=1e-4), "cl": 1.0}
     # GradNorm's first update: all ratios are 1, the aims are the mean.
     pulls = np.array([ae, 2 * dr, 2 * severity])
     moved = np.array([1, 2, 2]) * np.exp(-0.1 * np.sign(pulls - pulls.mean()) * pulls / pulls.mean())
@@ -228,7 +228,7 @@ def test_the_logs_name_the_weights_of_this_step_and_the_norms_that_compete():
     batch = two_tasks()
     names = {
         "eq4": {"lambda_dr", "lambda_severity"},
-        "balanced": {"mu"},
+        "norm_ratio": {"mu"},
         "gradnorm": {"weight_ae", "weight_dr", "weight_severity"},
     }
     for name, parameters in BALANCES.items():
@@ -244,7 +244,7 @@ def test_the_logs_name_the_weights_of_this_step_and_the_norms_that_compete():
             weights["ae"] * encoder_norm(method, losses["ae"]), rel=1e-4
         )
         assert float(logs["grad_norm_cl"]) == pytest.approx(encoder_norm(method, cl), rel=1e-4)
-        if name == "balanced":  # the same batch again: the reconstruction pulls rho = 0.5 times as strongly
+        if name == "norm_ratio":  # the same batch again: the reconstruction pulls rho = 0.5 times as strongly
             assert float(logs["grad_norm_ae"] / logs["grad_norm_cl"]) == pytest.approx(0.5, rel=1e-4)
             assert float(logs["mu"]) == pytest.approx(weights["ae"])
 
@@ -253,7 +253,6 @@ def test_fixed_logs_lambda_with_the_norms():
     method = make_method(lambda_cl=3.0)
     logs = method(Batch(one_task(4, 1, labeled=True)), START)
     assert float(logs["lambda_dr"]) == 3.0
-    assert method.balance is None
     assert "balance" not in "".join(method.state_dict())
 
 
@@ -264,7 +263,7 @@ def test_an_absent_task_keeps_the_bits_of_its_weight_and_does_not_touch_the_othe
     before, first = weights_of(method), method.balance.first.clone()
     update(method, two_tasks(severity_known=False))
     after = weights_of(method)
-    if name != "balanced":
+    if name != "norm_ratio":
         assert after["severity"] == before["severity"]
         assert after["dr"] != before["dr"]
     if name == "gradnorm":
@@ -300,17 +299,21 @@ def test_gradnorm_compares_with_the_first_loss_that_was_seen_also_without_labels
 
 
 @each
-def test_in_an_update_of_both_kinds_the_labeled_steps_tell_the_norms(name):
-    """The labelled step counts half; neither its share nor the unlabelled step changes a ratio of norms."""
-    labeled, unlabeled = Batch(one_task(8, 1, labeled=True)), Batch(unlabeled=photographs(8, 9, labeled=False))
-    alone, mixed = make_method(**BALANCES[name]), make_method(**BALANCES[name])
-    update(alone, labeled)
-    update(mixed, unlabeled, labeled)
-    torch.testing.assert_close(alone.balance.weights, mixed.balance.weights)
+def test_an_update_of_both_kinds_counts_as_what_it_is(name):
+    """L_ae over the photographs of both, L_cl over the labelled ones, of which there are a third; so do the norms."""
+    labeled, unlabeled = Batch(one_task(4, 1, labeled=True)), Batch(unlabeled=photographs(8, 9, labeled=False))
+    method, expected = make_method(**BALANCES[name]), make_method(**BALANCES[name])
+    ae = sum(n / 12 * losses_of(expected, b)["ae"] for n, b in ((4, labeled), (8, unlabeled)))
+    dr = losses_of(expected, labeled)["dr"]
+    task = "cl" if name == "norm_ratio" else "dr"
+    sizes = {"ae": encoder_norm(expected, ae), task: encoder_norm(expected, dr)}
+    expected.balance.next({"ae": ae.item(), task: dr.item()}, sizes)
+    update(method, unlabeled, labeled)
+    torch.testing.assert_close(method.balance.weights, expected.balance.weights, rtol=1e-4, atol=1e-7)
 
 
 def test_evaluation_neither_notes_nor_moves():
-    method = make_method(balance="gradnorm").eval()
+    method = make_method(balance={"name": "gradnorm"}).eval()
     with torch.no_grad():
         logs = method(Batch(one_task(4, 1, labeled=True)), START)
         method(Batch(unlabeled=photographs(4, 1, labeled=False)), START)
@@ -383,7 +386,7 @@ def test_stopped_and_resumed_the_weights_have_the_same_bits(name, make_config, m
     held = []
 
     def watched(stop_at):
-        class Watched(METHODS["combined"]):
+        class Watched(METHODS["balanced"]):
             def forward(self, batch, progress):
                 if (progress.epoch, progress.step) == stop_at:
                     raise Stopped
@@ -393,9 +396,9 @@ def test_stopped_and_resumed_the_weights_have_the_same_bits(name, make_config, m
                 held.append(torch.cat([self.balance.weights, self.balance.first]))
                 return super().finish()
 
-        return {"combined": Watched}
+        return {"balanced": Watched}
 
-    stage = make_stage("combined", epochs=3, optimizer={"accumulate": 2}, **BALANCES[name])
+    stage = make_stage("balanced", epochs=3, optimizer={"accumulate": 2}, **BALANCES[name])
     config = make_config(stage)
     semiretina.train(config, tmp_path / "straight", methods=watched(None))
     with pytest.raises(Stopped):
@@ -411,13 +414,10 @@ def test_stopped_and_resumed_the_weights_have_the_same_bits(name, make_config, m
 # Settings
 
 
-def test_a_lambda_that_is_given_is_fixed_and_without_one_the_terms_are_balanced():
-    assert make_method(lambda_cl=400.0).balance is None
-    assert make_method(lambda_cl={"dr": 1.0}).balance is None
-    assert make_method(balance="fixed").balance is None
+def test_the_weights_start_where_the_settings_say():
     assert weights_of(make_method()) == {"ae": 1.0, "cl": 1.0}
     assert make_method().balance.rho == 1.0
-    assert weights_of(make_method(outputs=TWO_TASKS, lambda_cl={"dr": 3.0}, balance="gradnorm")) == {
+    assert weights_of(make_method(outputs=TWO_TASKS, lambda_cl={"dr": 3.0}, balance={"name": "gradnorm"})) == {
         "ae": 1.0,
         "dr": 3.0,
         "severity": 1.0,
@@ -427,13 +427,17 @@ def test_a_lambda_that_is_given_is_fixed_and_without_one_the_terms_are_balanced(
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"rho": 0.0}, "method.rho: must be above 0, not 0.0; the default is 1.0"),
-        ({"rho": float("nan")}, "method.rho: must be above 0, not nan"),
-        ({"balance": "gradnorm", "asymmetry": -1.0}, "method.asymmetry: must be at least 0, not -1.0"),
-        ({"balance": "gradnorm", "weight_rate": 0.0}, "method.weight_rate: must be above 0, not 0.0"),
-        ({"lambda_cl": 3.0, "rho": 2.0}, 'method.rho: belongs to balance = "balanced", and this one is "fixed"'),
-        ({"asymmetry": 1.0}, 'method.asymmetry: belongs to balance = "gradnorm", and this one is "balanced"'),
-        ({"balance": "eq4", "lambda_cl": 0.0}, 'method.lambda_cl: 0.0 for dr must be above 0 with balance = "eq4"'),
+        ({"balance": {"name": "norm_ratio", "rho": 0.0}}, "method.balance.rho: must be above 0, not 0.0"),
+        ({"balance": {"name": "norm_ratio", "rho": float("nan")}}, "method.balance.rho: must be above 0, not nan"),
+        ({"balance": {"name": "gradnorm", "asymmetry": -1.0}}, "method.balance.asymmetry: must be at least 0, not -1"),
+        ({"balance": {"name": "gradnorm", "weight_rate": 0.0}}, "method.balance.weight_rate: must be above 0, not 0.0"),
+        ({"balance": {"name": "gradnorm", "rho": 2.0}}, "method.balance: unknown parameter 'rho'; known are asymmetry"),
+        ({"balance": {"rho": 2.0}}, "method.balance: unknown name 'None'; known are norm_ratio, gradnorm, eq4"),
+        ({"balance": {"name": "gradnrom"}}, "unknown name 'gradnrom'; did you mean 'gradnorm'?"),
+        (
+            {"balance": {"name": "eq4"}, "lambda_cl": 0.0},
+            "method.lambda_cl: 0.0 for dr must be above 0 where weights move",
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_refused(parameters, message):
@@ -441,3 +445,11 @@ def test_settings_that_cannot_work_are_refused(parameters, message):
         make_method(**parameters)
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("method", [{"balance": "balanced"}, {"balance": "gradnorm", "lambda_cl": 2.0}, {}])
+def test_a_configuration_of_the_old_form_gets_one_message(method, make_config, make_stage, tmp_path):
+    with pytest.raises(BadConfig, match=r'method "balanced": \{ name = "balanced", balance = ') as refusal:
+        semiretina.train(make_config(make_stage("combined", **method)), tmp_path / "run")
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "run").exists()
