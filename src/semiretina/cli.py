@@ -57,7 +57,7 @@ def train(
     """Train and evaluate one experiment, or all its folds; goes on by itself where the run folder holds a beginning."""
     from semiretina.config import load_config
     from semiretina.experiment import train as train_one
-    from semiretina.report.tables import results_table, to_text
+    from semiretina.report import results_table, to_text
     from semiretina.studies.folds import train_folds
 
     folder, read = out or Path("runs") / config.stem, load_config(config, o or ())
