@@ -26,7 +26,6 @@ WINDOW = 20  # labelled steps
 STARTED = 0.1  # share of the stage after which windows count
 ENDED = 1e-3  # of the first norm of the classifier's gradient: below, there is nothing left to balance
 LOW, HIGH, GOAL = 0.5, 2.0, 95.0
-METHOD = {"name": "combined", "balance": "balanced"}
 
 NARROW: dict[str, Any] = {"name": "aecl1", "widths": [8, 16, 32, 64], "hidden": 0}
 SMALL: dict[str, Any] = {"name": "aecl1-small", "kernel": "k4s2p1"}
@@ -80,7 +79,12 @@ def main(seeds: int, rho: float) -> None:
         data = {"manifest": str(folder / "manifest.csv"), "cache": str(folder / "cache"), "size": 64}
         for seed in range(seeds):
             for name, (model, optimizer, updates, further) in CASES.items():
-                stage = {"method": METHOD | {"rho": rho}, "updates": updates, "batch": 8, "optimizer": optimizer}
+                stage = {
+                    "method": {"name": "balanced", "balance": {"name": "norm_ratio", "rho": rho}},
+                    "updates": updates,
+                    "batch": 8,
+                    "optimizer": optimizer,
+                }
                 config = {"seed": seed, "model": model, "stages": [stage], "open_test": False, **further}
                 config["data"] = {**data, **further.get("data", {})}
                 found = ratios(norms(folder, f"{name} {seed}", config), rho)

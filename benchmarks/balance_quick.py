@@ -27,9 +27,12 @@ RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results" / "balance-qu
 SEEDS = range(5)
 LR = 1e-3  # of the whole stage; every weighting at the same one
 WEIGHTINGS: Mapping[str, Mapping[str, Any]] = {
-    **{f"balanced, rho = {rho:g}": {"balance": "balanced", "rho": rho} for rho in (0.1, 0.3, 1.0)},
-    **{f"fixed, lambda = {value:g}": {"balance": "fixed", "lambda_cl": value} for value in (1.0, 3.0, 400.0)},
-    "gradnorm": {"balance": "gradnorm"},
+    **{
+        f"balanced, rho = {rho:g}": {"name": "balanced", "balance": {"name": "norm_ratio", "rho": rho}}
+        for rho in (0.1, 0.3, 1.0)
+    },
+    **{f"fixed, lambda = {value:g}": {"name": "combined", "lambda_cl": value} for value in (1.0, 3.0, 400.0)},
+    "gradnorm": {"name": "balanced", "balance": {"name": "gradnorm"}},
 }
 BASELINE = "labels alone"
 
@@ -44,7 +47,7 @@ def run(folder: Path) -> None:
             cell = "aecl1-baseline" if name == BASELINE else "aecl1-combined"
             chosen: dict[str, Any] = {"stages.-1.optimizer.lr": LR}
             if name != BASELINE:
-                chosen["stages.-1.method"] = {"name": "combined", **WEIGHTINGS[name]}
+                chosen["stages.-1.method"] = dict(WEIGHTINGS[name])
             began = time.process_time()
             row = {"weighting": name, "seed": seed, "lr": LR}
             try:

@@ -29,7 +29,7 @@ WAYS = ("baseline", "ae-then-cl", "combined")
 LABELS = 40
 # Equal numbers of labelled updates for all three ways, so that none learns longer from the labels than another.
 UPDATES = 50
-BALANCES = ("balanced", "eq4", "gradnorm")
+BALANCES = {"balanced": "norm_ratio", "eq4": "eq4", "gradnorm": "gradnorm"}  # name in the table -> of the rule
 LOSSES = ("l1", "ssim", "kl", "mutual_information")
 HEADS = {
     "heads": ("dr", "severity", "lesions", "dme"),
@@ -62,9 +62,9 @@ def points(size: int) -> Iterator[Point]:
 def choices() -> Iterator[Point]:
     """The choices the paper leaves open or names as its future: lambda, the reconstruction loss, the heads."""
     few = (f"data.labels={LABELS}", "seed=0")
-    for balance in BALANCES:
+    for balance, rule in BALANCES.items():
         length = (f"stages.0.updates={UPDATES}", "stages.0.epochs=null")
-        method = f'stages.0.method={{name="combined", balance="{balance}"}}'
+        method = f'stages.0.method={{name="balanced", balance={{name="{rule}"}}}}'
         yield f"lite0-combined-{balance}-{LABELS}-labels-seed-0", "lite0-combined-256", (*few, *length, method)
     for loss in LOSSES:
         length = (f"stages.1.updates={UPDATES}", "stages.1.epochs=null")
@@ -72,7 +72,7 @@ def choices() -> Iterator[Point]:
         yield f"lite0-ae-then-cl-{loss}-{LABELS}-labels-seed-0", "lite0-ae-then-cl-256", (*few, *length, method)
     for heads, tasks in HEADS.items():
         yield f"lite0-baseline-{heads}", "lite0-baseline-256", (f"tasks={json.dumps(tasks)}",)
-    balanced = 'stages.0.method={name="combined", balance="balanced"}'
+    balanced = 'stages.0.method={name="balanced"}'
     yield "aeres18-combined-balanced", "aeres18-combined-256", (balanced,)
 
 

@@ -21,10 +21,11 @@ from statistics import median
 import numpy as np
 import torch
 
-from semiretina.batch import Batch, Progress
+from semiretina.batch import Batch, Progress, Views
 from semiretina.config import Augment
 from semiretina.data.pixels import Pixels
-from semiretina.data.stream import Stream, plan_epoch
+from semiretina.data.steps import NONE, Sides, labeled_steps, unlabeled_steps
+from semiretina.data.stream import Stream
 from semiretina.methods.supervised import Supervised
 from semiretina.models import build_network
 
@@ -41,10 +42,11 @@ def stored(folder: Path, count: int, size: int) -> np.ndarray:
 
 
 def flowing(stream: Stream, count: int, batch: int) -> Iterator[Batch]:
-    rows, none = np.arange(count), np.empty(0, np.int64)
+    sides = Sides(np.arange(count), NONE, batch)
     epoch = 0
     while True:
-        yield from stream.batches(plan_epoch("labeled", rows, none, batch, (0, epoch)), ("weak",), (0, epoch))
+        updates = [[step] for step in labeled_steps(sides, (0,), epoch)]
+        yield from stream.batches(updates, Views(("weak",)), (0, epoch))
         epoch += 1
 
 
@@ -98,8 +100,8 @@ def anonymous_after(count: int, size: int = 64, batch: int = 64) -> float:
     with tempfile.TemporaryDirectory() as folder:
         pixels = Pixels(stored(Path(folder), count, size), np.arange(count), torch.device("cpu"))
         total = 0.0
-        steps = plan_epoch("unlabeled", np.empty(0, np.int64), np.arange(count), batch, (0,))
-        for given in Stream(pixels, {}, Augment()).batches(steps, ("weak",), (0,)):
+        updates = [[step] for step in unlabeled_steps(Sides(NONE, np.arange(count), batch), (0,), 0)]
+        for given in Stream(pixels, {}, Augment()).batches(updates, Views(unlabeled=("weak",)), (0,)):
             assert given.unlabeled is not None
             total += float(given.unlabeled.views["weak"].sum())
         assert total > 0

@@ -94,9 +94,12 @@ def make_config(photographs, pixel_cache):
 def make_stage():
     """`make_stage("combined", lambda_cl=4.0, epochs=2, optimizer={...})`: a stage as a dict."""
 
-    def make(name, *, epochs=None, updates=None, batch=8, images="all", optimizer=None, **parameters):
+    def make(
+        name, *, epochs=None, updates=None, batch=8, unlabeled_batch=None, images="all", optimizer=None, **parameters
+    ):
         return {
             "method": {"name": name, **parameters},
+            **({"unlabeled_batch": unlabeled_batch} if unlabeled_batch else {}),
             **({"updates": updates} if updates else {"epochs": epochs or 2}),
             "batch": batch,
             "images": images,

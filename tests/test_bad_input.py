@@ -149,7 +149,7 @@ def test_wrong_settings_are_named_with_the_right_one(fails, write, override, tol
 def test_a_network_that_cannot_learn_from_one_photograph(fails, write):
     deep = {"name": "aecl1", "widths": [4, 4, 4, 4, 4]}  # its last map is 1 x 1
     fails(write({**STAGE, "batch": 1}, model=deep), 78, "stages.0: batch = 1: ", "take at least two")
-    combined = {**STAGE, "method": {"name": "combined"}}
+    combined = {**STAGE, "method": {"name": "balanced"}}
     config = write(combined, model=deep)
     edit(Path(load_config(config).data.manifest), lambda rows: rows[:33])
     fails(config, 78, "stages.0: there is one unlabelled photograph: ", "take at least two")

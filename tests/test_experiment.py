@@ -183,7 +183,7 @@ def test_the_best_epoch_on_validation_is_handed_over(shown, selected, make_confi
 def test_the_decoder_that_is_shown_and_scored_is_the_selected_one(make_config, make_stage, tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "SELECT_FROM", 2)
     with_val_auroc(monkeypatch, [0.5, 0.8, 0.7])
-    result = semiretina.train(make_config(make_stage("combined", epochs=3), open_test=False), tmp_path)
+    result = semiretina.train(make_config(make_stage("balanced", epochs=3), open_test=False), tmp_path)
     assert result["selected_epoch"] == 2
     logged = [row["val"]["reconstruction"] for row in epochs(tmp_path)]
     assert logged[1] != logged[2]
@@ -359,7 +359,7 @@ def test_every_unreadable_photograph_is_named_before_training(own_photographs, m
     assert nothing_begun(tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", ["reconstruction", "combined"])
+@pytest.mark.parametrize("name", ["reconstruction", "balanced"])
 def test_a_stage_that_needs_unlabeled_photographs_says_so(name, make_config, make_stage, own_photographs, tmp_path):
     manifest = own_photographs / "manifest.csv"
     rows = [line for line in manifest.read_text().splitlines() if not line.endswith(",,")]
@@ -407,7 +407,7 @@ def test_a_size_that_the_network_cannot_take(make_config, make_stage, tmp_path):
 
 
 def test_several_tasks_at_once(make_config, make_stage, tmp_path):
-    config = make_config(make_stage("combined", epochs=1), tasks=["dr", "severity", "lesions"])
+    config = make_config(make_stage("balanced", epochs=1), tasks=["dr", "severity", "lesions"])
     result = semiretina.train(config, tmp_path)
     assert {"dr", "severity", "lesions.HE"} <= result["test"].keys()
     assert {"loss_dr", "loss_severity", "loss_lesions", "loss_ae"} <= epochs(tmp_path)[0]["train"].keys()

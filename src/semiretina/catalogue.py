@@ -7,6 +7,7 @@ from typing import Any
 from semiretina.data.sources import SOURCES
 from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES
 from semiretina.methods import METHODS
+from semiretina.methods.balance import BALANCES
 from semiretina.models import MODELS
 from semiretina.models.key_maps import KEY_MAPS
 from semiretina.records import SCALES
@@ -25,6 +26,9 @@ def catalogue() -> str:
             for name, model in MODELS.items()
         },
         "methods": {name: f"{_first_line(method)}\n{_parameters(method.__init__)}" for name, method in METHODS.items()},
+        "balances (of the method balanced)": {
+            name: f"{_first_line(kind)}\n{_parameters(kind.__init__)}" for name, kind in BALANCES.items()
+        },
         "reconstruction losses": {name: _first_line(loss) for name, loss in RECONSTRUCTION_LOSSES.items()},
         "weights (weights convert --as)": dict.fromkeys(KEY_MAPS, ""),
     }
@@ -57,4 +61,6 @@ def _parameters(function: Callable[..., Any]) -> str:
 
 
 def _shown(parameters: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} = {value!r}" for name, value in parameters.items())
+    return ", ".join(
+        name if value is inspect.Parameter.empty else f"{name} = {value!r}" for name, value in parameters.items()
+    )

@@ -4,8 +4,6 @@ Hyper-parameters live here and nowhere else; the command line sets one with `-o 
 stands under a model's or a method's name is checked against its function: see `lookup`.
 """
 
-import difflib
-import inspect
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from semiretina.errors import BadConfig
 from semiretina.files import read_text
+from semiretina.lookup import explain
 from semiretina.overrides import Override, apply
 
 Positive = Annotated[int, Field(gt=0)]
@@ -59,7 +58,7 @@ class Augment(_Section):
     """Section 4.5: one random affine map and a flip for each photograph."""
 
     rotation: Annotated[float, Field(ge=0, le=180)] = 15.0  # degrees, uniform in +-rotation
-    scale: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 1.0)  # visible share of the side, uniform
+    scale: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 1.0)  # visible share of the side: 0.9 enlarges
     flip: bool = True  # horizontal, with probability 1/2
 
 
@@ -88,6 +87,7 @@ class Stage(_Section):
     images: Literal["all", "unlabeled"] = "all"  # which photographs are used without their labels
     datasets: list[str] = []  # only these data sets' photographs, of either side; [] = all
     batch: Positive = 16
+    unlabeled_batch: Positive | None = None  # of a method whose steps have both sides; unset = as many as `batch`
     optimizer: Optimizer
 
 
@@ -165,7 +165,7 @@ def load_config(source: Config | Path | str | Mapping[str, Any], overrides: Sequ
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        raise BadConfig(f"{where}: {'; '.join(_explain(problem, raw) for problem in error.errors())}") from None
+        raise BadConfig(f"{where}: {'; '.join(explain(problem, raw, Config) for problem in error.errors())}") from None
     _check_combinations(config, where)
     base = Path.cwd() if isinstance(source, Mapping) else source.resolve().parent
 
@@ -229,37 +229,6 @@ def _check_operating(config: Config, operating: Operating, where: str) -> None:
         raise BadConfig(
             f"{where}: operating: cannot go with data.shuffle_labels = true: a control has no operating point"
         )
-
-
-def _explain(problem: Any, raw: Mapping[str, Any]) -> str:
-    path: list[str] = []
-    place: Any = raw
-    for part in problem["loc"]:
-        if not isinstance(place, (Mapping, list)):
-            break  # pydantic goes on with the branches of a union, which nobody wrote
-        path.append(str(part))
-        place = place.get(part) if isinstance(place, Mapping) else place[part] if part < len(place) else None
-    key = ".".join(path)
-    if problem["type"] == "extra_forbidden":
-        known = _known_keys(problem["loc"][:-1])
-        near = difflib.get_close_matches(path[-1], known, n=1)
-        return f"{key}: unknown key; {f'did you mean {near[0]!r}?' if near else 'known are ' + ', '.join(known)}"
-    if problem["type"] == "missing":
-        return f"{key}: must be given"
-    return f"{key}: {problem['msg']}, not {problem['input']!r}"
-
-
-def _known_keys(path: Sequence[Any]) -> list[str]:
-    model: Any = Config
-    for part in path:
-        if isinstance(part, int) or not (inspect.isclass(model) and issubclass(model, BaseModel)):
-            continue
-        if part not in model.model_fields:
-            continue  # a key of a dict of sections, as in [data.regrade.messidor]
-        annotation = model.model_fields[part].annotation
-        inner = [a for a in getattr(annotation, "__args__", ()) if inspect.isclass(a) and issubclass(a, BaseModel)]
-        model = inner[-1] if inner else annotation
-    return list(model.model_fields) if inspect.isclass(model) and issubclass(model, BaseModel) else []
 
 
 def _without_none(value: Any) -> Any:

@@ -27,6 +27,7 @@ from semiretina.preparation import Prepared, prepare
 from semiretina.progress import say
 from semiretina.result import finish
 from semiretina.run_folder import RunFolder
+from semiretina.tasks import Task
 from semiretina.training.epoch import Phase, Position
 from semiretina.training.loop import find_start, train_phase
 from semiretina.training.ranks import Place, find_place, set_determinism
@@ -93,25 +94,27 @@ def _train(
         if config.track_test and begins:
             thresholds = {key: config.threshold for task in tasks.values() for key in task.threshold_keys}
             note_look(run.path, "tracked", TestList.of(config.data, split), thresholds)
-    outputs = {name: task.num_logits for name, task in tasks.items()}
-
-    def new_network() -> Network:
-        torch.manual_seed(seed_of(config.seed, "network"))
-        return configured_network(config.model, outputs, config.data.size).to(place.device)
-
-    network = new_network()
+    network = new_network(config, tasks).to(place.device)
     if position.phase == "train":
-        network = train_phase(phase, network, position, tensors)
+        network, position = train_phase(phase, network, position, tensors)
     if config.refit == "train+val":
         if position.phase == "train":
-            network = new_network()
-            position, tensors = Position("refit", selected_epoch=place.agree(position.selected_epoch)), {}
-        # As many epochs of the last stage as were chosen on validation (readings, row 31).
-        last = config.stages[-1].model_copy(update={"epochs": position.selected_epoch, "updates": None})
-        phase = replace(phase, name="refit", stages=[*config.stages[:-1], last], select=False)
-        network = train_phase(phase, network, position, tensors)
+            network, tensors = new_network(config, tasks).to(place.device), {}
+            selected = place.agree(position.selected_epoch)
+            position = Position("refit", selected_epoch=selected, planned_epochs=position.planned_epochs)
+        # As many epochs of the last stage as were chosen on validation (readings, row 31), of the same schedule.
+        last = config.stages[-1].model_copy(update={"epochs": position.planned_epochs, "updates": None})
+        stages = [*config.stages[:-1], last]
+        phase = replace(phase, name="refit", stages=stages, select=False, last_epoch=position.selected_epoch)
+        network, position = train_phase(phase, network, position, tensors)
     place.wait()
     return finish(phase, network, position) if place.first else {}
+
+
+def new_network(config: Config, tasks: Mapping[str, Task]) -> Network:
+    """The network before its training."""
+    torch.manual_seed(seed_of(config.seed, "network"))
+    return configured_network(config.model, {name: task.num_logits for name, task in tasks.items()}, config.data.size)
 
 
 def start_after(first: RunFolder, run: RunFolder, place: Place) -> tuple[Position, dict[str, Tensor]] | None:

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from semiretina.errors import BadConfig
 
@@ -53,3 +53,34 @@ def lookup(table: Mapping[str, T], name: object, where: str) -> T:
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise BadConfig(f"{where}: unknown name '{name}'; {hint}known are {', '.join(table)}")
     return table[name]
+
+
+def explain(problem: Any, raw: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """A defect that pydantic found in `raw`, in words: the key, and the nearest one where it is unknown."""
+    path: list[str] = []
+    place: Any = raw
+    for part in problem["loc"]:
+        if not isinstance(place, (Mapping, list)):
+            break  # pydantic goes on with the branches of a union, which nobody wrote
+        path.append(str(part))
+        place = place.get(part) if isinstance(place, Mapping) else place[part] if part < len(place) else None
+    key = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(model, problem["loc"][:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1)
+        return f"{key}: unknown key; {f'did you mean {near[0]!r}?' if near else 'known are ' + ', '.join(known)}"
+    if problem["type"] == "missing":
+        return f"{key}: must be given"
+    return f"{key}: {problem['msg']}, not {problem['input']!r}"
+
+
+def _known_keys(section: Any, path: Sequence[Any]) -> list[str]:
+    for part in path:
+        if isinstance(part, int) or not (inspect.isclass(section) and issubclass(section, BaseModel)):
+            continue
+        if part not in section.model_fields:
+            continue  # a key of a dict of sections, as in [data.regrade.messidor]
+        annotation = section.model_fields[part].annotation
+        inner = [a for a in getattr(annotation, "__args__", ()) if inspect.isclass(a) and issubclass(a, BaseModel)]
+        section = inner[-1] if inner else annotation
+    return list(section.model_fields) if inspect.isclass(section) and issubclass(section, BaseModel) else []

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semiretina.config import Augment
 from semiretina.data import views as module
 from semiretina.data.views import affine_maps, augment, to_float
 
@@ -26,7 +27,7 @@ def drawn(rows, **settings):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "affine_maps", keep)
-        augment(torch.zeros(len(rows), 2, 2, 3, dtype=torch.uint8), np.asarray(rows), KEY, **settings)
+        augment(torch.zeros(len(rows), 2, 2, 3, dtype=torch.uint8), np.asarray(rows), KEY, Augment(**settings))
     return kept
 
 
@@ -39,16 +40,16 @@ def test_to_float():
 
 def test_nothing_is_changed_without_rotation_scale_and_flip():
     images = pictures()
-    same = augment(images, np.arange(5), KEY, rotation=0.0, scale=(1.0, 1.0), flip=False)
+    same = augment(images, np.arange(5), KEY, Augment(rotation=0.0, scale=(1.0, 1.0), flip=False))
     torch.testing.assert_close(same, to_float(images), atol=1e-5, rtol=0)
 
 
 def test_a_photograph_is_drawn_alike_alone_and_in_any_batch():
     images, rows = pictures(), np.array([40, 3, 17, 8, 99])
-    whole = augment(images, rows, KEY)
+    whole = augment(images, rows, KEY, Augment())
     for shard in ([2], [4, 0], [3, 2, 1]):
-        assert torch.equal(augment(images[shard], rows[shard], KEY), whole[shard])
-    twice = augment(images[[0, 0]], rows[:2], KEY)
+        assert torch.equal(augment(images[shard], rows[shard], KEY, Augment()), whole[shard])
+    twice = augment(images[[0, 0]], rows[:2], KEY, Augment())
     assert not torch.equal(twice[0], twice[1])
 
 
@@ -57,7 +58,9 @@ def test_every_word_of_the_place_changes_the_draw(place):
     other = list(KEY)
     other[place] = "strong" if isinstance(KEY[place], str) else KEY[place] + 1
     images = pictures(1)
-    assert not torch.equal(augment(images, np.array([3]), KEY), augment(images, np.array([3]), tuple(other)))
+    assert not torch.equal(
+        augment(images, np.array([3]), KEY, Augment()), augment(images, np.array([3]), tuple(other), Augment())
+    )
 
 
 def apply(matrix, images):
@@ -84,7 +87,7 @@ def test_scale_is_the_visible_share_of_the_side():
 
 def test_values_stay_in_the_unit_range():
     white = torch.full((64, 16, 16, 3), 255, dtype=torch.uint8)
-    seen = augment(white, np.arange(64), KEY, rotation=180.0, scale=(0.5, 1.5))
+    seen = augment(white, np.arange(64), KEY, Augment(rotation=180.0, scale=(0.5, 1.5)))
     assert seen.min() >= 0
     assert seen.max() <= 1 + 1e-6
     assert seen.min() < 0.5, "a turn brings black in from outside"

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from semiretina.losses.classification import binary_cross_entropy, classification_loss, cross_entropy
+from semiretina.losses.classification import (
+    CLASSIFICATION_LOSSES,
+    binary_cross_entropy,
+    classification_loss,
+    cross_entropy,
+    num_known,
+)
 from semiretina.losses.reconstruction import squared_error
 
 NAN = float("nan")
@@ -113,3 +119,24 @@ def test_gradients_are_those_of_the_formulas():
     decoded = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
     assert gradcheck(lambda x: squared_error(x, images), [decoded])
     assert gradcheck(lambda x: squared_error(x, images, "image"), [decoded])
+
+
+def test_cross_entropy_of_soft_targets_by_hand():
+    """Odds 1 : 2 : 5 of three classes; half of each of the first two, then a whole one, then an unknown one."""
+    logits = torch.tensor([[1.0, 2.0, 5.0]] * 3, dtype=torch.float64).log()
+    targets = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0], [NAN] * 3], dtype=torch.float64)
+    first, second = -(0.5 * math.log(1 / 8) + 0.5 * math.log(2 / 8)), -math.log(5 / 8)
+    assert float(cross_entropy(logits, targets)) == pytest.approx((first + second) / 2)
+    hard = torch.tensor([0, 2, -1])
+    one_hot = torch.tensor([[1.0, 0, 0], [0, 0, 1], [NAN] * 3], dtype=torch.float64)
+    assert float(cross_entropy(logits, one_hot)) == pytest.approx(float(cross_entropy(logits, hard)))
+    assert float(cross_entropy(logits[2:], targets[2:])) == 0.0
+
+
+def test_every_classification_loss_takes_soft_targets_and_a_weight():
+    for name, loss in CLASSIFICATION_LOSSES.items():
+        logits = torch.zeros(2, 2, dtype=torch.float64)
+        soft = torch.tensor([[0.3, 0.7], [NAN, NAN]], dtype=torch.float64)
+        assert float(loss(logits, soft, 1.0)) == pytest.approx(LOG2), name
+    counts = [num_known(torch.tensor([[1.0, NAN], [0.0, 0.5]])), num_known(torch.tensor([2, -1, 0]))]
+    assert counts == [3, 2]

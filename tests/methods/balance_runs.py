@@ -31,9 +31,12 @@ def without_batch_norm(module):
 
 
 def make_method(seed=3, outputs=None, **parameters):
+    """ "balanced", or "combined" where a `lambda_cl` alone is given."""
     torch.manual_seed(seed)
     network = build_network("aecl1", outputs or {"dr": 1}, SIZE, {"widths": [4, 6, 8]})
-    return METHODS["combined"](without_batch_norm(network), **parameters)
+    return METHODS["combined" if "lambda_cl" in parameters and "balance" not in parameters else "balanced"](
+        without_batch_norm(network), **parameters
+    )
 
 
 def photographs(count, seed, *, labeled):
@@ -54,6 +57,18 @@ def part(whole, index, tasks):
     )
 
 
+def planned(steps, ranks=1):
+    """What an update of these batches sees, as the stream counts it."""
+    counts = {"labeled": 0, "unlabeled": 0}
+    for batch in steps:
+        for kind in ("labeled", "unlabeled"):
+            counts[kind] += len(getattr(batch, kind) or ())
+        for task, values in (batch.labeled.targets if batch.labeled else {}).items():
+            known = ~values.isnan() if values.is_floating_point() else values >= 0
+            counts[task] = counts.get(task, 0) + int(known.sum())
+    return {term: count / ranks for term, count in counts.items()}
+
+
 def step_of(whole, index, labeled, tasks):
     shard = part(whole, index, tasks)
     return Batch(labeled=shard) if labeled else Batch(unlabeled=shard)
@@ -66,11 +81,11 @@ def run(method, accumulate=1, rank=0, ranks=1, batch=16):
     held = []
     for number, labeled in enumerate(UPDATES):
         whole = photographs(batch, 10 + number, labeled=labeled)
-        for rows in np.split(np.arange(batch), accumulate):
-            own = rows[rank::ranks]
-            weight = len(own) * ranks / batch
-            logs = wrapped(step_of(whole, own, labeled, method.network.classifier.heads), replace(START, weight=weight))
-            (logs["loss"] * weight).backward()
+        tasks = method.network.classifier.heads
+        counts = planned([step_of(whole, np.arange(batch), labeled, tasks)], ranks)
+        for rows in np.array_split(np.arange(batch), accumulate):
+            step = step_of(whole, rows[rank::ranks], labeled, tasks)
+            wrapped(replace(step, planned=counts), START)["loss"].backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         method.after_step(START)

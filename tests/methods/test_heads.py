@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from semiretina.batch import Batch, Photographs
 from semiretina.errors import BadConfig
 from semiretina.methods import METHODS
+from semiretina.methods.balance import BALANCES
 from semiretina.methods.linear_probe import LinearProbe, fit_head
 from semiretina.records import Record
 from semiretina.tasks import TASKS, make_task, make_tasks
@@ -128,7 +129,8 @@ def test_a_number_for_a_scale_that_is_no_head_is_refused(method, make_network):
 
 CASES = {
     "supervised": ("supervised", {}),
-    **{balance: ("combined", {"balance": balance}) for balance in ("fixed", "eq4", "balanced", "gradnorm")},
+    "combined": ("combined", {"lambda_cl": 1.0}),
+    **{balance: ("balanced", {"balance": {"name": balance}}) for balance in BALANCES},
 }
 
 
@@ -199,6 +201,7 @@ def test_a_probe_of_grades_is_a_regression_for_each_question(make_network, at_st
     probe.train()
     batch = batch_of(records, {"severity-ordinal": task})
     probe(batch, at_start)
+    probe.end_epoch()
     fitted = probe.evaluated
     with torch.no_grad():
         features = fitted.embed(batch.labeled.views["plain"]).double().numpy()
@@ -227,6 +230,8 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[2])
+from dataclasses import replace
+from balance_runs import planned
 from test_heads import GRADED, OTHERS, both, batch_of, outputs_of
 from semiretina.batch import Progress
 from semiretina.methods import METHODS
@@ -246,7 +251,8 @@ for name, parameters in json.loads(sys.argv[1]):
     for shards in ((GRADED, [OTHERS[0], OTHERS[2]]), ([OTHERS[0], OTHERS[2]],) * 2):
         optimizer.zero_grad(set_to_none=True)
         before = {task: head.weight.detach().clone() for task, head in network.classifier.heads.items()}
-        wrapped(batch_of(shards[rank], tasks, seed=rank), at)["loss"].backward()
+        both_shards = [batch_of(shard, tasks, seed=number) for number, shard in enumerate(shards)]
+        wrapped(replace(both_shards[rank], planned=planned(both_shards, ranks=2)), at)["loss"].backward()
         grads = {task: head.weight.grad for task, head in network.classifier.heads.items()}
         optimizer.step()
         method.after_step(at)
@@ -263,11 +269,11 @@ print("TOLD" + json.dumps(told))
 
 @pytest.mark.slow
 def test_two_processes_of_which_one_has_the_labels(make_network, at_start):
-    """A head that one process alone can teach gets half of its gradient, one that none can teach gets none."""
+    """A head that one process alone can teach gets its whole gradient, one that none can teach gets none."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    cases = [["supervised", {}], ["combined", {"balance": "gradnorm"}], ["combined", {"lambda_cl": 1.0}]]
+    cases = [["supervised", {}], ["balanced", {"balance": {"name": "gradnorm"}}], ["combined", {"lambda_cl": 1.0}]]
     command = [sys.executable, "-c", PROCESS, json.dumps(cases), str(Path(__file__).parent), address]
     started = [
         subprocess.Popen(command, env={**os.environ, "RANK": rank}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -292,4 +298,4 @@ def test_two_processes_of_which_one_has_the_labels(make_network, at_start):
     method(batch_of(GRADED, tasks, seed=0), at_start)["loss"].backward()
     for task in ("severity:icdr", "lesions", "dme"):
         found = torch.tensor(first[str(["supervised", {}])][0]["gradients"][task])
-        torch.testing.assert_close(found, method.network.classifier.heads[task].weight.grad / 2, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(found, method.network.classifier.heads[task].weight.grad, atol=1e-6, rtol=1e-4)

@@ -9,12 +9,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from semiretina.batch import Batch, Photographs, Progress
-from semiretina.data.stream import plan_epoch
+from semiretina.data.steps import STREAMS, Sides
 from semiretina.errors import BadConfig
 from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES
 from semiretina.methods import METHODS
+from semiretina.methods.balance import BALANCES
+from semiretina.methods.balanced import with_gradients
 from semiretina.methods.linear_probe import LinearProbe, fit_head
-from semiretina.methods.method import gradient_norm, with_gradients
+from semiretina.methods.method import gradient_norm
 from semiretina.methods.method import gradients as gradients_by_autograd
 from semiretina.models import build_network
 
@@ -23,14 +25,23 @@ TRAINS = {
     "supervised": {"encoder", "classifier"},
     "reconstruction": {"encoder", "decoder"},
     "combined": {"encoder", "classifier", "decoder"},
+    "balanced": {"encoder", "classifier", "decoder"},
     "linear_probe": set(),
 }
-USES_UNLABELED = {"supervised": False, "reconstruction": True, "combined": True, "linear_probe": False}
-# what a method may be given besides its defaults, which are "mse" and "balanced": each stands under the contract alone
+USES_UNLABELED = {
+    "supervised": False,
+    "reconstruction": True,
+    "combined": True,
+    "balanced": True,
+    "linear_probe": False,
+}
+# what a method must be given
+GIVEN = {"combined": {"lambda_cl": 1.0}}
+# what it may be given besides its defaults, which are "mse" and "norm_ratio": each stands under the contract alone
 LOSSES = [name for name in RECONSTRUCTION_LOSSES if name != "mse"]
 CHOICES = [
     *((name, {"reconstruction": loss}) for name in ("reconstruction", "combined") for loss in LOSSES),
-    *(("combined", {"balance": balance}) for balance in ("fixed", "eq4", "gradnorm")),
+    *(("balanced", {"balance": {"name": name}}) for name in BALANCES if name != "norm_ratio"),
 ]
 # parameters of the network that a method needs
 NETWORK = {"linear_probe": {"hidden": 0}}
@@ -48,7 +59,7 @@ def photographs(count, seed, *, labeled, first=0):
 
 def make(name, make_network, **parameters):
     torch.manual_seed(3)
-    return METHODS[name](make_network(**NETWORK.get(name, {})), **parameters)
+    return METHODS[name](make_network(**NETWORK.get(name, {})), **{**GIVEN.get(name, {}), **parameters})
 
 
 def batches(method, unlabeled_seed):
@@ -62,7 +73,7 @@ def batches(method, unlabeled_seed):
         views = {view: images[places] for view, images in whole.views.items()}
         return Photographs(views, rows, {task: values[places] for task, values in whole.targets.items()})
 
-    steps = plan_epoch(method.stream, np.arange(8), np.arange(8, 16), 4, ("test",))
+    steps = STREAMS[method.stream](Sides(np.arange(8), np.arange(8, 16), 4), ("test",), 0)
     return [Batch(part(step.labeled, True), part(step.unlabeled, False)) for step in steps]
 
 
@@ -81,7 +92,7 @@ def gradients(part):
 
 
 def ids(value):
-    return ("-".join(value.values()) or "default") if isinstance(value, dict) else value
+    return ("-".join(map(str, value.values())) or "default") if isinstance(value, dict) else value
 
 
 everything = pytest.mark.parametrize(("name", "parameters"), [*((n, {}) for n in METHODS), *CHOICES], ids=ids)
@@ -171,7 +182,7 @@ def test_a_task_that_is_not_named_has_lambda_and_alpha_one(make_network, at_star
 @pytest.mark.parametrize("name", ["supervised", "combined"])
 def test_a_number_for_an_unknown_task_is_refused(name, parameter, make_network):
     with pytest.raises(BadConfig, match=f"{parameter}: no task 'severity'; this experiment has dr"):
-        METHODS[name](make_network(), **{parameter: {"severity": 2.0}})
+        make(name, make_network, **{parameter: {"severity": 2.0}})
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.reconstructs])
@@ -179,7 +190,7 @@ def test_a_network_without_decoder_is_refused(name):
     with torch.device("meta"):
         network = build_network("res18", {"dr": 1}, 64, {})
     with pytest.raises(BadConfig, match="needs a decoder, and the model 'res18' has none"):
-        METHODS[name](network)
+        METHODS[name](network, **GIVEN.get(name, {}))
 
 
 def test_the_norms_of_both_encoder_gradients(make_network, at_start):
@@ -232,7 +243,10 @@ def test_a_loss_with_known_gradients_brings_them_scaled_and_added_up():
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("supervised", {}), ("combined", {}), *(case for case in CHOICES if case[0] == "combined")],
+    [
+        *((name, {}) for name in ("supervised", "combined", "balanced")),
+        *(c for c in CHOICES if c[0] != "reconstruction"),
+    ],
     ids=ids,
 )
 def test_eight_photographs_are_learned_by_heart(name, parameters, make_network, at_start):
@@ -343,6 +357,9 @@ def test_probe_fits_the_heads_and_moves_nothing_else(make_network, at_start):
     parts = [photographs(12, 21, labeled=True), photographs(12, 22, labeled=True)]
     for part in parts:
         probe(Batch(labeled=part), at_start)
+    unfitted = copy.deepcopy(probe.evaluated.state_dict())
+    assert all(torch.equal(unfitted[name], before[name]) for name in before), "to look changes nothing"
+    probe.end_epoch()
     fitted = probe.evaluated
     changed = {name for name, value in fitted.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"classifier.heads.dr.weight", "classifier.heads.dr.bias"}

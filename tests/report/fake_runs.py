@@ -23,7 +23,7 @@ name = "{model}"
 {weights}{stages}"""
 STAGE = """
 [[stages]]
-method = {{ name = "{method}"{more} }}
+method = {{ {method} }}
 epochs = {epochs}
 batch = 8
 optimizer = {{ name = "adam", lr = 0.001 }}
@@ -51,16 +51,16 @@ def make_run(
 ):
     """One finished run folder; `strength` is the distance between the answers to the two classes.
 
-    `combined` are further parameters of a combined stage, as TOML.
+    `combined` is the method of a combined stage, as TOML: its name and parameters.
     """
     folder.mkdir(parents=True)
     draw = np.random.default_rng([seed, len(stages), int(100 * strength)])
-    more = {"combined": f", {combined}"} if combined else {}
-    written = "".join(STAGE.format(method=method, more=more.get(method, ""), epochs=epochs) for method in stages)
-    named = ", ".join(f'"{task}"' for task in tasks)
+    named = {"combined": combined or 'name = "combined", lambda_cl = 1.0'}
+    written = "".join(STAGE.format(method=named.get(kind, f'name = "{kind}"'), epochs=epochs) for kind in stages)
+    of_tasks = ", ".join(f'"{task}"' for task in tasks)
     file = f'weights = "{weights}"\n' if weights else ""
     config = CONFIG.format(
-        seed=seed, tasks=named, shuffle=str(shuffle).lower(), model=model, weights=file, stages=written
+        seed=seed, tasks=of_tasks, shuffle=str(shuffle).lower(), model=model, weights=file, stages=written
     )
     (folder / "config.toml").write_text(config)
     environment = {

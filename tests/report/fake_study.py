@@ -81,7 +81,6 @@ def add_run(folder, name, seed, preset, **more):
     cell = CELLS[name]
     model = "res18" if name == "aeres18-baseline" else MODELS[name.partition("-")[0]]
     lambdas = {"AECL1": 400.0, "AERes18": 3.0}.get(cell.model)
-    fixed = f'balance = "fixed", lambda_cl = {lambdas}'
     settings = {
         "stages": STAGES[cell.training],
         "seed": seed,
@@ -91,7 +90,7 @@ def add_run(folder, name, seed, preset, **more):
         "decoder": cell.training != "baseline",
         "model": model,
         "weights": f"/weights/{cell.weights}.safetensors" if cell.weights else "",
-        "combined": fixed if preset == "paper" else 'balance = "balanced"',
+        "combined": f'name = "combined", lambda_cl = {lambdas}' if preset == "paper" else 'name = "balanced"',
     }
     return make_run(folder, **{**settings, **more})
 
@@ -198,7 +197,8 @@ def add_search(out, name, scores):
     for number, score in enumerate(scores):
         status = "open" if score == "open" else "diverged" if score is None else "done"
         accuracy, auroc = score if status == "done" else (None, None)
-        parameters = {"stages.-1.optimizer.lr": round(0.001 * (number + 1), 4), "stages.-1.method.rho": 0.5}
+        balance = {"name": "norm_ratio", "rho": 0.5}
+        parameters = {"stages.-1.optimizer.lr": round(0.001 * (number + 1), 4), "stages.-1.method.balance": balance}
         point = {"key": f"t{number}", "parameters": parameters, "status": status, "accuracy": accuracy, "auroc": auroc}
         lines.append(json.dumps(point) + "\n")
     (folder / "points.jsonl").write_text("".join(lines))

@@ -211,10 +211,10 @@ def test_how_the_settings_were_chosen_is_told(tmp_path):
     assert "Trials for settings 3 of 6" in page.text
     part = page.text[page.text.index("How the settings were chosen", page.text.index("Table 2:")) :]
     # The highest accuracy, and of two such the one of the higher AUROC.
-    assert "AECL1 4 1 not trained yet learning rate 3e-3, ρ 0.5 80.0, AUROC 0.700" in part
-    assert "learning rate 1e-3, ρ 0.5: 70.0, AUROC 0.900 " in part
-    assert "learning rate 3e-3, ρ 0.5: 80.0, AUROC 0.700 (chosen)" in part
-    assert "learning rate 4e-3, ρ 0.5: diverged" in part
+    assert "AECL1 4 1 not trained yet learning rate 3e-3, balanced, ρ = 0.5 80.0, AUROC 0.700" in part
+    assert "learning rate 1e-3, balanced, ρ = 0.5: 70.0, AUROC 0.900 " in part
+    assert "learning rate 3e-3, balanced, ρ = 0.5: 80.0, AUROC 0.700 (chosen)" in part
+    assert "learning rate 4e-3, balanced, ρ = 0.5: diverged" in part
     assert "AECL1, AE-CL combined 1 none: every trial diverged –" in part
 
 

@@ -146,10 +146,6 @@ def study(tmp_path_factory):
     return read_study(out)
 
 
-def epochs_of(study):
-    return {run.label: run.epochs() for run in study.runs}
-
-
 def test_curves_are_means_over_seeds_from_the_classifiers_first_epoch(study):
     figures = {figure.number: figure for figure in curve_figures(study)}
     assert list(figures) == ["5a", "5b", "6a", "6b"]
@@ -208,7 +204,7 @@ def test_the_majority_line_stays_where_a_refit_left_no_validation_scores(tmp_pat
         seen[title] = reference
         return Picture("data:", title, "")
 
-    monkeypatch.setattr(curve_figures_module, "curve_panel", panel)
+    monkeypatch.setattr(curve_figures_module, "epoch_picture", panel)
     curve_figures(read_study(out))
     line = ("majority vote", 0.75)
     assert seen == {"Figure 5b: accuracy on validation": line, "Figure 6a: accuracy on validation": line}
@@ -231,9 +227,9 @@ def test_figure_two_draws_what_the_runs_built(study):
 
 
 def test_schedule_and_reconstructions_show_one_seed_of_each(study):
-    schedule = schedule_figure(study, epochs_of(study))
+    schedule = schedule_figure(study)
     assert [p.alt for p in schedule.pictures] == [
         "Schedule of AECL1, AE-CL combined, seed 0: 20 of 220 minibatches in 4 epochs were labelled."
     ]
-    [grid] = reconstruction_figure(study, epochs_of(study)).grids
-    assert [label for label, _ in grid.reconstructions] == ["AECL1, AE then CL", "AECL1, AE-CL combined, seed 0"]
+    [grid] = reconstruction_figure(study).grids
+    assert [row[0].text for row in grid.rows] == ["original", "AECL1, AE then CL", "AECL1, AE-CL combined, seed 0"]

@@ -55,10 +55,10 @@ def test_corrected_the_headline_is_the_one_look(tmp_path):
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("", "balanced"),
-        ("lambda_cl = 3.0", "fixed λ = 3"),
-        ('balance = "eq4"', "eq4"),
-        ('balance = "fixed"', "fixed λ = 1"),
+        ('name = "balanced"', "balanced"),
+        ('name = "balanced", balance = { name = "norm_ratio", rho = 0.1 }', "balanced, ρ = 0.1"),
+        ('name = "combined", lambda_cl = 3.0', "fixed λ = 3"),
+        ('name = "balanced", balance = {name = "eq4"}', "eq4"),
     ],
 )
 def test_the_weighting_is_told_as_the_method_reads_it(tmp_path, written, said):

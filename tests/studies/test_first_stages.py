@@ -40,7 +40,7 @@ def config(manifest, make_config, make_stage):
     stages = [
         make_stage("reconstruction", epochs=2, optimizer={"name": "adam", "lr": 3e-3}),
         make_stage("supervised", epochs=2),
-        make_stage("combined", epochs=1),
+        make_stage("balanced", epochs=1),
     ]
     return make_config(*stages, data={"manifest": manifest, "val": 0.25}, augment={"rotation": 10.0})
 

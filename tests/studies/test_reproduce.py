@@ -263,7 +263,7 @@ SMALL_SEARCH = """
 [search]
 supervised = { "stages.-1.optimizer.lr" = { times = [0.5, 1] } }
 two-stages = { "stages.0.optimizer.lr" = { times = [0.5, 1] } }
-combined = { "stages.-1.method.rho" = [0.1, 1.0] }
+balanced = { "stages.-1.method.balance" = [{ name = "norm_ratio", rho = 0.1 }, { name = "norm_ratio", rho = 1 }] }
 """
 
 

@@ -22,7 +22,7 @@ RATE, MOMENTUM = 0.01, 0.9
 BALANCES = {
     "fixed": {"lambda_cl": 4.0},
     "eq4": {"lambda_cl": 4.0},
-    "balanced": {"rho": 0.5},
+    "norm_ratio": {"rho": 0.5},
     "gradnorm": {"lambda_cl": 4.0, "asymmetry": 0.7, "weight_rate": 0.1},
 }
 FILES = ("grader.safetensors", "predictions-val.csv", "predictions-test.csv")
@@ -190,7 +190,7 @@ def moved(balance, weights, first, values, sizes):
     """The weights after an update; `first` is what the rule keeps of the first one."""
     if balance == "eq4":
         return {"ae": 1.0, "dr": sizes["ae"] / (sizes["dr"] * weights["dr"])}
-    if balance == "balanced":
+    if balance == "norm_ratio":
         for term, norm in sizes.items():
             first[term] = 0.7 * first.get(term, 0.0) + 0.3 * norm
         return {"ae": 0.5 * first["dr"] / first["ae"], "dr": 1.0}
@@ -216,7 +216,7 @@ def script(run, task="dr", formula=None, balance="fixed", start=1.0):
             for name, parameter in network.named_parameters():
                 total = None
                 for term, gradient in found.items():
-                    weight = 1.0 if balance == "balanced" and name.startswith("decoder.") else weights[term]
+                    weight = 1.0 if balance == "norm_ratio" and name.startswith("decoder.") else weights[term]
                     if gradient[name] is not None:
                         total = weight * gradient[name] + (0 if total is None else total)
                 if total is not None:
@@ -256,9 +256,14 @@ def test_the_first_steps_with_every_loss(name, loss, first_steps):
 
 @pytest.mark.parametrize("balance", BALANCES)
 def test_the_first_steps_with_every_balance(balance, first_steps):
-    run = first_steps("combined", balance=balance, **BALANCES[balance])
+    own = dict(BALANCES[balance])
+    first = {key: own.pop(key) for key in ("lambda_cl",) if key in own}
+    if balance == "fixed":
+        run = first_steps("combined", **first)
+    else:
+        run = first_steps("balanced", balance={"name": balance, **own}, **first)
     assert any(not targets for _, targets in run.steps), "both kinds of step occur"
-    start = 1.0 if balance == "balanced" else 4.0
+    start = 1.0 if balance == "norm_ratio" else 4.0
     close(run, script(run, formula=FORMULAS["mse"], balance=balance, start=start))
 
 
@@ -268,7 +273,7 @@ def test_the_first_steps_with_every_task(task, first_steps):
     close(run, script(run, task))
 
 
-# Stopping and going on (every balance: tests/methods/test_combined_balance.py)
+# Stopping and going on (every balance: tests/methods/test_balanced.py)
 
 
 class Stopped(Exception):
@@ -290,7 +295,7 @@ def stopping(name):
 @pytest.mark.parametrize(
     ("name", "tasks", "parameters"),
     [
-        *(pytest.param("combined", ["dr"], {"reconstruction": loss}, id=loss) for loss in RECONSTRUCTION_LOSSES),
+        *(pytest.param("balanced", ["dr"], {"reconstruction": loss}, id=loss) for loss in RECONSTRUCTION_LOSSES),
         pytest.param("supervised", list(TASKS), {}, id="every task"),
     ],
 )

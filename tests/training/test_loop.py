@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 import semiretina
-from semiretina.errors import NonFiniteLoss
+from paired_method import Paired
+from semiretina.errors import BadConfig, NonFiniteLoss
 from semiretina.methods import METHODS
 
 ADAM = {"name": "adam", "lr": 0.01, "momentum": 0.0}
@@ -111,15 +113,15 @@ def test_the_first_steps_equal_an_independent_script(name, make_config, make_sta
 
 def test_momentum_and_weight_decay_leave_the_classifier_alone_on_unlabeled_steps(make_config, make_stage, tmp_path):
     """Bit for bit it stays what it was at an unlabelled step, and moves at every labelled one."""
-    method, seen = spy("combined")
+    method, seen = spy("balanced")
     states = []
 
     class Watched(method):
         def after_step(self, progress):
             states.append(copy.deepcopy(self.network.classifier.state_dict()))
 
-    stage = make_stage("combined", epochs=2, optimizer={"weight_decay": 0.1})
-    semiretina.train(make_config(stage), tmp_path, methods={"combined": Watched})
+    stage = make_stage("balanced", epochs=2, optimizer={"weight_decay": 0.1})
+    semiretina.train(make_config(stage), tmp_path, methods={"balanced": Watched})
     assert len(states) == len(seen) - 1
     kinds = [batch.labeled is not None for batch in seen[1:]]
     assert not all(kinds[1:])
@@ -151,12 +153,12 @@ def test_clipping_bounds_the_step(make_config, make_stage, tmp_path):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_runs_and_stays_finite(precision, make_config, make_stage, tmp_path):
-    config = make_config(make_stage("combined", epochs=2), engine={"device": "cpu", "precision": precision})
+    config = make_config(make_stage("balanced", epochs=2), engine={"device": "cpu", "precision": precision})
     semiretina.train(config, tmp_path)
     assert all(torch.isfinite(value).all() for value in weights(tmp_path).values())
     assert all(value.dtype in (torch.float32, torch.int64) for value in weights(tmp_path).values())
     full = tmp_path / "full"
-    semiretina.train(make_config(make_stage("combined", epochs=2)), full)
+    semiretina.train(make_config(make_stage("balanced", epochs=2)), full)
     first, reference = log_rows(tmp_path, "epoch")[0]["losses"][0], log_rows(full, "epoch")[0]["losses"][0]
     assert first != reference
     assert first == pytest.approx(reference, rel=0.05)
@@ -180,7 +182,7 @@ def stopping(name, after):
     """The method `name` that dies at its forward pass number `after`, counted over all stages and phases."""
     count = iter(range(10**6))
 
-    class Stopping(METHODS[name]):
+    class Stopping({**METHODS, "paired": Paired}[name]):
         def forward(self, batch, progress):
             if next(count) == after:
                 raise Stopped
@@ -194,7 +196,7 @@ def resume_cases(make_config, make_stage):
     return {
         # name -> configuration, method that dies, at which of its forward passes
         "sgd": (make_config(make_stage("supervised", epochs=4, optimizer=schedule)), "supervised", (0, 8)),
-        "adam": (make_config(make_stage("combined", epochs=3, optimizer=ADAM | schedule)), "combined", (9,)),
+        "adam": (make_config(make_stage("balanced", epochs=3, optimizer=ADAM | schedule)), "balanced", (9,)),
         "stages-and-refit": (
             make_config(
                 make_stage("reconstruction", epochs=2, optimizer=ADAM),
@@ -215,32 +217,37 @@ def resume_cases(make_config, make_stage):
             "linear_probe",
             (4,),
         ),
+        "paired": (
+            make_config(make_stage("paired", epochs=4, batch=6, unlabeled_batch=7, optimizer=ADAM)),
+            "paired",
+            (6,),
+        ),
     }
 
 
-@pytest.mark.parametrize("case", ["sgd", "adam", "stages-and-refit", "half", "probe"])
+@pytest.mark.parametrize("case", ["sgd", "adam", "stages-and-refit", "half", "probe", "paired"])
 def test_stopped_and_resumed_equals_straight_through(case, make_config, make_stage, tmp_path, monkeypatch):
     # Selection on the few validation photographs there are, so that the best checkpoint is part of the test.
     monkeypatch.setattr("semiretina.experiment.SELECT_FROM", 2)
     config, name, places = resume_cases(make_config, make_stage)[case]
-    straight = tmp_path / "straight"
-    semiretina.train(config, straight)
+    straight, own = tmp_path / "straight", {"paired": Paired}
+    semiretina.train(config, straight, methods=own)
     for after in places:
         stopped = tmp_path / f"stopped-{after}"
         with pytest.raises(Stopped):
             semiretina.train(config, stopped, methods={name: stopping(name, after)})
         assert not (stopped / "result.json").exists()
-        semiretina.train(config, stopped)
+        semiretina.train(config, stopped, methods=own)
         same_ending(straight, stopped)
 
 
 def test_a_run_that_is_stopped_again_and_again_still_ends_alike(make_config, make_stage, tmp_path):
-    config = make_config(make_stage("combined", epochs=3, optimizer=ADAM))
+    config = make_config(make_stage("balanced", epochs=3, optimizer=ADAM))
     semiretina.train(config, tmp_path / "straight")
     torn = tmp_path / "torn"
     for _ in range(2):
         with pytest.raises(Stopped):
-            semiretina.train(config, torn, methods={"combined": stopping("combined", 5)})
+            semiretina.train(config, torn, methods={"balanced": stopping("balanced", 5)})
         torch.rand(17)  # what another program draws in between does not matter
     semiretina.train(config, torn)
     same_ending(tmp_path / "straight", torn)
@@ -295,20 +302,20 @@ torch.set_num_threads(1)
 import semiretina
 from semiretina.methods import METHODS
 
-class Slow(METHODS["combined"]):
+class Slow(METHODS["balanced"]):
     def forward(self, batch, progress):
         if progress.epoch == 2 and progress.step == 2:
             print("in the third epoch", flush=True)
             signal.pause()
         return super().forward(batch, progress)
 
-semiretina.train(json.loads(sys.argv[1]), sys.argv[2], methods={"combined": Slow})
+semiretina.train(json.loads(sys.argv[1]), sys.argv[2], methods={"balanced": Slow})
 """
 
 
 @pytest.mark.slow
 def test_a_killed_process_goes_on_with_the_same_bits(make_config, make_stage, tmp_path):
-    config = make_config(make_stage("combined", epochs=3, optimizer=ADAM))
+    config = make_config(make_stage("balanced", epochs=3, optimizer=ADAM))
     semiretina.train(config, tmp_path / "straight")
     killed = tmp_path / "killed"
     command = [sys.executable, "-c", KILLED, json.dumps(config), str(killed)]
@@ -322,6 +329,68 @@ def test_a_killed_process_goes_on_with_the_same_bits(make_config, make_stage, tm
     assert len(log_rows(killed, "epoch")) == 2
     semiretina.train(config, killed)
     same_ending(tmp_path / "straight", killed)
+
+
+# The sides of the paired stream
+
+
+@pytest.mark.parametrize("images", ["all", "unlabeled"])
+def test_labelled_photographs_stand_on_the_unlabelled_side_too_unless_unlabeled_ones_are_asked_for(
+    images, make_config, make_stage, tmp_path
+):
+    seen = {"labeled": set(), "unlabeled": set()}
+
+    class Watched(Paired):
+        def forward(self, batch, progress):
+            assert len(batch.unlabeled) == 4
+            assert not batch.unlabeled.targets
+            assert set(batch.unlabeled.views) == {"weak", "weak_2"}
+            for side, rows in seen.items():
+                rows.update(getattr(batch, side).rows.tolist())
+            return super().forward(batch, progress)
+
+    stage = make_stage("paired", epochs=6, images=images, unlabeled_batch=4)
+    counts = semiretina.train(make_config(stage), tmp_path, methods={"paired": Watched})["counts"]
+    assert len(seen["labeled"]) == counts["train"]
+    if images == "all":
+        assert seen["labeled"] < seen["unlabeled"]
+        assert len(seen["unlabeled"]) == counts["train"] + counts["unlabeled"]
+    else:
+        assert not seen["labeled"] & seen["unlabeled"]
+        assert len(seen["unlabeled"]) == counts["unlabeled"]
+
+
+def test_what_a_stream_cannot_draw_is_refused_before_anything_is_read(make_config, make_stage, tmp_path):
+    methods = {"paired": Paired}
+    with pytest.raises(BadConfig, match=r"stages\.0\.unlabeled_batch: every step of 'supervised' has one side"):
+        semiretina.train(make_config(make_stage("supervised", unlabeled_batch=4)), tmp_path / "run")
+    large = make_stage("paired", images="unlabeled", unlabeled_batch=9)
+    with pytest.raises(BadConfig, match="stage paired: a step of 9 photographs without labels repeats none, and there"):
+        semiretina.train(make_config(large), tmp_path / "run", methods=methods)
+    assert not (tmp_path / "run" / "config.toml").exists()
+
+
+# The schedule of a refit
+
+
+@pytest.mark.parametrize("length", [{"epochs": 6}, {"updates": 16}])
+def test_a_refit_follows_the_schedule_that_validation_selected(length, make_config, make_stage, tmp_path, monkeypatch):
+    """Three labelled batches an epoch, so six epochs either way. Whatever epoch was chosen, the refit stops there on a
+    cosine of six, and does not run through a cosine of its own."""
+    monkeypatch.setattr("semiretina.experiment.SELECT_FROM", 2)
+    monkeypatch.setattr("semiretina.training.epoch.STEP_ROWS_EVERY", 1)
+    curve = iter([0.5, 0.6, 0.9, 0.7, 0.9, 0.8])
+    monkeypatch.setattr("semiretina.training.epoch.scores_of", lambda *given: {"dr": {"auroc": next(curve)}})
+    schedule = {"name": "adam", "lr": 0.02, "momentum": 0.0, "schedule": "cosine"}
+    stage = make_stage("supervised", **length, optimizer=schedule)
+    result = semiretina.train(make_config(stage, refit="train+val", data={"val": 0.25}), tmp_path)
+    chosen = result["selected_epoch"]
+    assert chosen == 3
+    rows = [row for row in log_rows(tmp_path, "step") if row["phase"] == "refit"]
+    assert {row["epoch"] for row in rows} == set(range(chosen))
+    an_epoch = sum(row["epoch"] == 0 for row in rows)
+    expected = [0.01 * (1 + math.cos(math.pi * number / (6 * an_epoch))) for number in range(chosen * an_epoch)]
+    assert [row["lr"] for row in rows] == pytest.approx(expected)
 
 
 # What goes wrong in a step
@@ -384,7 +453,7 @@ def test_the_rate_of_every_step_is_logged_and_follows_the_schedule(make_config, 
 
 
 def test_an_epoch_row_says_what_happened(make_config, make_stage, tmp_path):
-    semiretina.train(make_config(make_stage("combined", epochs=2)), tmp_path)
+    semiretina.train(make_config(make_stage("balanced", epochs=2)), tmp_path)
     first, second = log_rows(tmp_path, "epoch")
     counts = json.loads((tmp_path / "result.json").read_text())["counts"]
     assert first["images"] == counts["train"] + counts["unlabeled"]

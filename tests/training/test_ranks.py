@@ -5,12 +5,14 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import semiretina
+from paired_method import Paired
 from semiretina.errors import BadConfig
 from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES
 from semiretina.tasks import TASKS
@@ -24,13 +26,16 @@ import json, os, sys
 import torch
 from safetensors.torch import save_file
 torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[3])
+from paired_method import Paired
 import semiretina
 from semiretina.methods import METHODS
 
+KINDS = {**METHODS, "paired": Paired}
 rank = os.environ["RANK"]
 
 def watched(kind):
-    class Watched(METHODS[kind]):
+    class Watched(KINDS[kind]):
         def forward(self, batch, progress):
             rows = {side: [int(r) for r in getattr(batch, side).rows]
                     for side in ("labeled", "unlabeled") if getattr(batch, side) is not None}
@@ -44,7 +49,7 @@ def watched(kind):
 for name, config in json.loads(sys.argv[1]).items():
     steps, last = [], {}
     out = os.path.join(sys.argv[2], name)
-    semiretina.train(config, out, methods={kind: watched(kind) for kind in METHODS})
+    semiretina.train(config, out, methods={kind: watched(kind) for kind in KINDS})
     if last:
         save_file(last, f"{out}-{rank}.safetensors")
     with open(f"{out}-{rank}.json", "w") as file:
@@ -60,14 +65,14 @@ def free_port():
 
 def run_two(configs, folder):
     port = str(free_port())
-    command = [sys.executable, "-c", PROCESS, json.dumps(configs), str(folder)]
+    command = [sys.executable, "-c", PROCESS, json.dumps(configs), str(folder), str(Path(__file__).parents[1])]
     processes = []
     for rank in ("0", "1"):
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         processes.append(subprocess.Popen(command, env={**os.environ, **place}, stderr=subprocess.PIPE, text=True))
     try:
         for process in processes:
-            said = process.communicate(timeout=120)[1]
+            said = process.communicate(timeout=300)[1]
             assert process.returncode == 0, said
     finally:
         for process in processes:
@@ -93,20 +98,30 @@ def two(tmp_path_factory, photographs, pixel_cache):
 
     configs = {
         "frozen": config({"method": {"name": "supervised"}}, model={"batch_norm": "frozen"}),
-        "alternate": config({"method": {"name": "combined"}}),
+        "absent": config({"method": {"name": "supervised"}}, model={"batch_norm": "frozen"}, tasks=["dr", "lesions"]),
+        "paired": config(
+            {
+                "method": {"name": "paired"},
+                "unlabeled_batch": 10,
+                "optimizer": {"name": "sgd", "lr": 0.05, "accumulate": 2},
+            },
+            model={"batch_norm": "frozen"},
+            tasks=["dr", "lesions"],
+        ),
+        "alternate": config({"method": {"name": "balanced"}}),
         "stages": config(
             {"method": {"name": "reconstruction"}, "epochs": 1}, {"method": {"name": "supervised"}}, refit="train+val"
         ),
         "probe": config({"method": {"name": "linear_probe"}, "epochs": 1}, model={"hidden": 0}),
-        "tasks": config({"method": {"name": "combined"}}, tasks=[name for name in TASKS if name != "dme"]),
-        **{loss: config({"method": {"name": "combined", "reconstruction": loss}}) for loss in LOSSES},
+        "tasks": config({"method": {"name": "balanced"}}, tasks=[name for name in TASKS if name != "dme"]),
+        **{loss: config({"method": {"name": "balanced", "reconstruction": loss}}) for loss in LOSSES},
     }
     run_two(configs, folder)
     return folder, configs
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["frozen", "alternate", "stages", "tasks", *LOSSES])
+@pytest.mark.parametrize("name", ["frozen", "absent", "paired", "alternate", "stages", "tasks", *LOSSES])
 def test_both_processes_end_with_equal_weights(two, name):
     first, second = (load_file(two[0] / f"{name}-{rank}.safetensors") for rank in (0, 1))
     assert first.keys() == second.keys()
@@ -143,13 +158,16 @@ def test_alternate_steps_agree_over_processes_and_share_the_photographs(two):
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one_at_the_same_batch(two, tmp_path):
-    """Compared without batch statistics (batch norm frozen, no decoder), where the mean over both shards is the mean
+@pytest.mark.parametrize("name", ["frozen", "absent", "paired"])
+def test_two_processes_equal_one_at_the_same_batch(two, name, tmp_path):
+    """Also where one of them lacks a label, or steps have two sides and are added up.
+
+    Compared without batch statistics (batch norm frozen, no decoder), where the mean over both shards is the mean
     over the batch: the trained weights agree up to rounding. The last batch of an epoch is smaller (four)."""
-    semiretina.train(two[1]["frozen"], tmp_path)
-    one, both = load_file(tmp_path / "grader.safetensors"), load_file(two[0] / "frozen" / "grader.safetensors")
-    for name in one:
-        torch.testing.assert_close(one[name], both[name], atol=1e-5, rtol=0)
+    semiretina.train(two[1][name], tmp_path, methods={"paired": Paired})
+    one, both = load_file(tmp_path / "grader.safetensors"), load_file(two[0] / name / "grader.safetensors")
+    for key in one:
+        torch.testing.assert_close(one[key], both[key], atol=1e-5, rtol=0)
 
 
 @pytest.mark.slow
@@ -166,7 +184,7 @@ def test_one_process_is_alone(monkeypatch):
     place = find_place("cpu")
     assert (place.rank, place.ranks, place.first, place.device) == (0, 1, True, torch.device("cpu"))
     place.wait()
-    place.share(torch.nn.Linear(1, 1))
+    place.send_weights(torch.nn.Linear(1, 1))
 
 
 @pytest.mark.parametrize("device", ["gpu", "mps", "meta", *([] if torch.cuda.is_available() else ["cuda", "cuda:1"])])

@@ -35,9 +35,9 @@ class Pixels:
             and len(used) * stored[0].nbytes < SHARE_OF_GPU_FOR_PHOTOGRAPHS * torch.cuda.mem_get_info()[0]
         ):
             # Uploaded in pieces: the host never holds a second copy of the data set.
-            self.places = np.full(len(stored), -1, np.int64)
+            self.resident_rows = np.full(len(stored), -1, np.int64)
             distinct = np.unique(used)
-            self.places[distinct] = np.arange(len(distinct))
+            self.resident_rows[distinct] = np.arange(len(distinct))
             self.resident = torch.empty((len(distinct), *stored.shape[1:]), dtype=torch.uint8, device=device)
             for start in range(0, len(distinct), 256):
                 self.resident[start : start + 256] = torch.from_numpy(stored[distinct[start : start + 256]])
@@ -55,11 +55,11 @@ class Pixels:
 
     def read(self, rows: Rows) -> Tensor:
         """The rows as they will be sent to the device: a host tensor, or indices into what already lies there."""
-        places = self.cache_rows[rows]
-        assert (places >= 0).all(), "a photograph without pixels was given a role"
+        rows_of_cache = self.cache_rows[rows]
+        assert (rows_of_cache >= 0).all(), "a photograph without pixels was given a role"
         if self.resident is not None:
-            return torch.from_numpy(self.places[places])
-        pixels = torch.from_numpy(self.stored[places])
+            return torch.from_numpy(self.resident_rows[rows_of_cache])
+        pixels = torch.from_numpy(self.stored[rows_of_cache])
         return pixels.pin_memory() if self.device.type == "cuda" else pixels
 
     def send(self, read: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ its own and the binary cross-entropy: extended binary classification (Li, Lin, N
 weights that all questions share; here it is settled where probabilities are made (`tasks.ordinal`).
 """
 
+from collections.abc import Callable, Mapping
+
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,23 +25,30 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, alpha: float = 1.0) ->
     return terms.sum() / max(1, terms.numel())
 
 
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """-1/n sum_i log softmax(logits_i)[y_i] over the known targets; 0 without any.
+def cross_entropy(logits: Tensor, targets: Tensor, alpha: float = 1.0) -> Tensor:
+    """-1/n sum_i sum_k y_ik log softmax(logits_i)_k over the known targets; 0 without any.
 
-    `logits` [n, classes], `targets` long [n], -1 where unknown.
+    `logits` [n, classes]; `targets` are classes, long [n], -1 where unknown, or soft ones, float [n, classes], rows of
+    NaN where unknown. No class is the positive one: `alpha` says nothing here.
     """
-    known = targets >= 0
+    known = ~targets.isnan().any(dim=1) if targets.is_floating_point() else targets >= 0
     total = functional.cross_entropy(logits[known], targets[known], reduction="sum")
     return total / max(1, int(known.sum()))
 
 
-def has_known(targets: Tensor) -> bool:
-    """Whether a target is known at all: without one there is no loss."""
-    return bool((~targets.isnan() if targets.is_floating_point() else targets >= 0).any())
+# name -> loss of (logits, targets, alpha): the mean over the known targets
+CLASSIFICATION_LOSSES: Mapping[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "binary_cross_entropy": binary_cross_entropy,
+    "cross_entropy": cross_entropy,
+}
+
+
+def num_known(targets: Tensor) -> int:
+    """How many targets are known, of float ones each output's; without any there is no loss."""
+    return int((~targets.isnan() if targets.is_floating_point() else targets >= 0).sum())
 
 
 def classification_loss(logits: Tensor, targets: Tensor, alpha: float = 1.0) -> Tensor:
-    """The loss that fits the targets: float ones are yes or no for each logit, whole ones classes (no alpha)."""
-    if targets.is_floating_point():
-        return binary_cross_entropy(logits, targets, alpha)
-    return cross_entropy(logits, targets)
+    """The loss that fits the targets of a record: float ones are yes or no for each logit, whole ones classes."""
+    fitting = "binary_cross_entropy" if targets.is_floating_point() else "cross_entropy"
+    return CLASSIFICATION_LOSSES[fitting](logits, targets, alpha)

@@ -43,9 +43,9 @@ def lost_information(reconstruction: Tensor, images: Tensor, *, bandwidth: float
     """
     smooth = _parzen(bandwidth, images)
     with torch.no_grad():
-        own = _information(smooth.T @ _joint_histograms(images, images) @ smooth)
+        most = _information(smooth.T @ _joint_histograms(images, images) @ smooth)
     shared = _information(smooth.T @ _joint_histograms(images, reconstruction) @ smooth)
-    return functional.relu(own - shared).mean() + _excess(reconstruction)
+    return functional.relu(most - shared).mean() + _excess(reconstruction)
 
 
 def _information(joint: Tensor) -> Tensor:
@@ -90,10 +90,10 @@ def _bins(values: Tensor) -> tuple[Tensor, Tensor]:
     """The lower of the two bins that share a value, and the share of the upper one."""
     # Not `clamp` alone, whose derivative at 0 and at 1 is 0: a value that stands there could not leave.
     inside = torch.where((values >= 0) & (values <= 1), values, values.detach().clamp(0, 1))
-    places = inside * (BINS - 1)
-    # A value that is no number has no bin, and must reach the loss to be told of: its share stays NaN.
-    lower = places.detach().nan_to_num(0.0).floor().clamp(max=BINS - 2)
-    return lower.long(), places - lower
+    bins = inside * (BINS - 1)
+    # A value that is no number has no bin, and must reach the loss to be noticed: its share stays NaN.
+    lower = bins.detach().nan_to_num(0.0).floor().clamp(max=BINS - 2)
+    return lower.long(), bins - lower
 
 
 def _parzen(bandwidth: float, like: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from semiretina.methods.balanced import Balanced
 from semiretina.methods.combined import Combined
 from semiretina.methods.linear_probe import LinearProbe
 from semiretina.methods.method import Method
@@ -12,6 +13,7 @@ METHODS: Mapping[str, type[Method]] = {
     "supervised": Supervised,
     "reconstruction": Reconstruction,
     "combined": Combined,
+    "balanced": Balanced,
     "linear_probe": LinearProbe,
 }
 

@@ -1,17 +1,77 @@
-"""The weights of a loss's terms that move while training: their state, what is noted of each step, when they move.
+"""How the terms of a loss are weighed against each other: rules from the sizes of their gradients to the next weights.
 
-A weight moves once an update, after it, by what all its steps and all processes saw. So accumulated steps, several
-processes and one large batch give the same weights.
+A norm is that of g = dL/dE, the gradient of a term, without its weight, with respect to the encoder's parameters.
+Section 4.4: "the loss with larger gradients will dominate the weight updates". A weight moves once an update, after
+it, by what all its steps and all processes saw, so that accumulated steps, several processes and one large batch give
+the same weights.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, distributed, nn
 
-from semiretina.losses.balance import balanced, equation_4, gradnorm
+from semiretina.errors import BadConfig
+
+MEMORY = 0.7  # of the rule "norm_ratio": how much of the running means of both norms stays at each update
+LEAST = 1e-4  # of its first value: what a norm counts at least, once it has all but vanished
+
+
+def equation_4(weight: float, norm_ae: float, norm_cl: float) -> float:
+    """lambda' = || g_ae / (g_cl lambda) ||, equation 4 as printed, read as ||g_ae|| / (||g_cl|| lambda).
+
+    A constant ratio r = ||g_ae|| / ||g_cl|| gives r / lambda: lambda jumps to and fro with period 2 around the fixed
+    point sqrt(r), at which lambda g_cl is still sqrt(r) times as small as g_ae. Without a gradient on either side, or
+    where the new value would not be finite, lambda stays.
+    """
+    divisor = norm_cl * weight
+    moved = norm_ae / divisor if divisor > 0 else math.inf
+    return moved if 0 < moved < math.inf else weight
+
+
+def running_mean(mean: float, norm: float, first: float) -> float:
+    """The next running mean of a gradient's norm: mean' = 0.7 mean + 0.3 max(norm, first / 10000).
+
+    The rule "norm_ratio", L_cl + mu L_ae, has mu = rho M_cl / M_ae of two such means, which begin at 0: started
+    together, they lack the same factor 1 - 0.7^n of their due after n updates, so their ratio is right from the first
+    on. A mean over few updates follows norms that fall a hundredfold within a stage. `first` is the norm's first value:
+    held to a part of it, mu stays finite and above 0 when either loss has converged.
+    """
+    return MEMORY * mean + (1 - MEMORY) * max(norm, LEAST * first)
+
+
+def gradnorm(
+    weights: Mapping[str, float],
+    norms: Mapping[str, float],
+    ratios: Mapping[str, float],
+    asymmetry: float,
+    rate: float,
+) -> dict[str, float]:
+    """One step of GradNorm (Chen et al., 2018) over the terms that an update had; the others are not given.
+
+    With G_i = w_i ||g_i||, its mean G over these terms, `ratios` L_i / L_i(0) and r_i = ratio_i / mean ratio, the aim
+    of term i is A_i = G r_i^asymmetry, held constant in L_grad = sum |G_i - A_i|. A step of length `rate` / G down
+    L_grad, taken in log w so that no weight can turn negative and no unit matters, is
+
+        w_i <- w_i exp(-rate sign(G_i - A_i) G_i / G),
+
+    after which these weights are scaled so that their sum stays what it was. One term alone stays, and so do all where
+    none has a gradient.
+    """
+    sizes = {term: weights[term] * norms[term] for term in norms}
+    mean = sum(sizes.values()) / len(sizes) if sizes else 0.0
+    if len(sizes) < 2 or mean == 0:
+        return {term: weights[term] for term in norms}
+    slowness = sum(ratios[term] for term in norms) / len(norms)
+    moved = {}
+    for term, size in sizes.items():
+        aim = mean * (ratios[term] / slowness) ** asymmetry
+        moved[term] = weights[term] * math.exp(-rate * ((size > aim) - (size < aim)) * size / mean)
+    scale = sum(weights[term] for term in norms) / sum(moved.values())
+    return {term: value * scale for term, value in moved.items()}
 
 
 class Balance(nn.Module, ABC):
@@ -23,13 +83,15 @@ class Balance(nn.Module, ABC):
     weights: Tensor  # [terms], float64
     first: Tensor  # [terms], float64: what a rule compares with later, 0 until it is known
 
+    together: ClassVar[bool] = False  # whether the tasks are one term, "cl"
+
     def __init__(self, start: Mapping[str, float]) -> None:
         super().__init__()
         self.terms = tuple(start)
         self.register_buffer("weights", torch.tensor(list(start.values()), dtype=torch.float64))
         self.register_buffer("first", torch.zeros(len(start), dtype=torch.float64))
-        self._losses: dict[str, Tensor] = {}  # term -> [sum of share x loss, sum of the shares that had it]
-        self._gradients: dict[str, Tensor] = {}  # term -> [encoder's parameters], sum of share x gradient
+        self._losses: dict[str, Tensor] = {}  # term -> its loss in this update so far
+        self._gradients: dict[str, Tensor] = {}  # term -> [encoder's parameters], its gradient so far
 
     def weight(self, term: str) -> Tensor:
         """The weight of a term in this update, float32."""
@@ -39,16 +101,16 @@ class Balance(nn.Module, ABC):
         """The weight of a term's gradient for what is not the encoder: decoder and classifier."""
         return self.weight(term)
 
-    def note(self, term: str, loss: Tensor, share: float, gradients: Sequence[Tensor] = ()) -> None:
-        """What a step of this update saw: a term's loss and, on a labelled step, its gradient for the encoder.
+    def note_losses(self, parts: Mapping[str, Tensor]) -> None:
+        """What a step of this update saw: each term's part of the update's loss."""
+        for term, part in parts.items():
+            _add(self._losses, term, part.detach().double())
 
-        A task without a known target is a term that the step did not have, and is not noted. `share` is the step's
-        share of the update.
-        """
-        value = loss.detach().double()
-        _add(self._losses, term, share * torch.stack([value, (value != 0).double()]))
-        if gradients:
-            _add(self._gradients, term, share * torch.cat([gradient.flatten() for gradient in gradients]))
+    def note_gradients(self, encoder: Sequence[Tensor], parts: Mapping[str, Sequence[Tensor | None]]) -> None:
+        """Of an update that sees labels: the gradients of these parts, the encoder's parameters first."""
+        for term, gradients in parts.items():
+            known = [torch.zeros_like(p) if g is None else g for p, g in zip(encoder, gradients, strict=False)]
+            _add(self._gradients, term, torch.cat([gradient.flatten() for gradient in known]))
 
     def move(self) -> None:
         """After an update: the weights of the next one. Nothing moves where a gradient or a loss is not finite."""
@@ -56,15 +118,16 @@ class Balance(nn.Module, ABC):
         self._losses, self._gradients = {}, {}
         if not losses:
             return
-        # All processes see the same kind of step at a time, but each may have noted other tasks.
+        # All processes see the same kind of update at a time, but each may have noted other tasks.
         sums = _over_processes(_stacked(losses, self.terms)).tolist()
-        means = {term: loss / had for term, (loss, had) in zip(self.terms, sums, strict=True) if had}
+        # A task without a known target is a term that the update did not have; its loss is 0.
+        present = {term: loss for term, loss in zip(self.terms, sums, strict=True) if loss}
         norms = {}
         if gradients:
-            found = _over_processes(_stacked(gradients, self.terms))
-            norms = dict(zip(self.terms, torch.linalg.vector_norm(found, dim=1).tolist(), strict=True))
-        if all(math.isfinite(value) for value in (*means.values(), *norms.values())):
-            self.next(means, {term: norm for term, norm in norms.items() if term in means})
+            sizes = torch.linalg.vector_norm(_over_processes(_stacked(gradients, self.terms)), dim=1)
+            norms = dict(zip(self.terms, sizes.tolist(), strict=True))
+        if all(math.isfinite(value) for value in (*sums, *norms.values())):
+            self.next(present, {term: norm for term, norm in norms.items() if term in present})
 
     @abstractmethod
     def next(self, losses: Mapping[str, float], norms: Mapping[str, float]) -> None:
@@ -100,18 +163,20 @@ class Equation4(Balance):
         return {f"lambda_{task}": self.weight(task) for task in self.terms if task != "ae"}
 
 
-class Balanced(Balance):
+class NormRatio(Balance):
     """L_cl + mu L_ae with ||mu g_ae|| = rho ||g_cl||; mu is 1 until the first labelled update has been seen.
 
     mu weighs where the two compete, in the encoder. The decoder has L_ae alone to follow, with weight 1: times a mu of
     some hundreds, as a mean over pixels asks for, plain SGD at the usual rates makes it diverge.
     """
 
+    together = True
     means: Tensor  # [terms], float64: running means of both norms, which begin at 0
 
-    def __init__(self, rho: float) -> None:
+    def __init__(self, lambdas: Mapping[str, float], *, rho: float = 1.0) -> None:
+        """`rho`: how many times as strongly as all tasks together the reconstruction pulls the encoder."""
         super().__init__({"ae": 1.0, "cl": 1.0})
-        self.rho = rho
+        self.rho = _above("rho", rho)
         self.register_buffer("means", torch.zeros(2, dtype=torch.float64))
 
     def weight_outside(self, term: str) -> Tensor:
@@ -126,7 +191,7 @@ class Balanced(Balance):
         if not first["ae"]:
             self._set(self.first, norms)
             first = dict(norms)
-        means = {term: balanced(mean, norms[term], first[term]) for term, mean in self._get(self.means).items()}
+        means = {term: running_mean(mean, norms[term], first[term]) for term, mean in self._get(self.means).items()}
         self._set(self.means, means)
         self._set(self.weights, {"ae": self.rho * means["cl"] / means["ae"]})
 
@@ -138,10 +203,14 @@ class Balanced(Balance):
 class GradNorm(Balance):
     """w_ae L_ae + sum over tasks of w_task L_task, by GradNorm over the terms that an update had: docs/gradnorm.md."""
 
-    def __init__(self, lambdas: Mapping[str, float], asymmetry: float, rate: float) -> None:
-        """`lambdas`: the first weight of each task, against 1 for the reconstruction."""
+    def __init__(self, lambdas: Mapping[str, float], *, asymmetry: float = 0.12, weight_rate: float = 0.025) -> None:
+        """`lambdas`: the first weight of each task, against 1 for the reconstruction.
+
+        `asymmetry`: how much more a term that lags may pull; `weight_rate`: how far a weight moves in an update.
+        """
         super().__init__({"ae": 1.0, **lambdas})
-        self.asymmetry, self.rate = asymmetry, rate
+        self.asymmetry = _above("asymmetry", asymmetry, zero=True)
+        self.rate = _above("weight_rate", weight_rate)
 
     def next(self, losses: Mapping[str, float], norms: Mapping[str, float]) -> None:
         """The weights of the terms present; each term's loss is compared with the first that was seen of it.
@@ -159,6 +228,16 @@ class GradNorm(Balance):
     def logs(self) -> dict[str, Tensor]:
         """weight_ae and weight_TASK of each task."""
         return {f"weight_{term}": self.weight(term) for term in self.terms}
+
+
+# name -> the rule that moves the weights
+BALANCES: Mapping[str, type[Balance]] = {"norm_ratio": NormRatio, "gradnorm": GradNorm, "eq4": Equation4}
+
+
+def _above(name: str, value: float, *, zero: bool = False) -> float:
+    if not 0 <= value < math.inf or (value == 0 and not zero):
+        raise BadConfig(f"method.balance.{name}: must be {'at least' if zero else 'above'} 0, not {value}")
+    return value
 
 
 def _add(sums: dict[str, Tensor], term: str, value: Tensor) -> None:

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, distributed, nn
 
-from semiretina.batch import Batch, Progress
+from semiretina.batch import Batch, Progress, Views
 from semiretina.errors import BadConfig
 from semiretina.methods.method import Method, side
 from semiretina.models.network import Network
@@ -24,7 +24,7 @@ class LinearProbe(Method):
     """
 
     stream = "labeled"
-    views = ("plain",)
+    views = Views(labeled=("plain",))
 
     def __init__(self, network: Network, *, C: float = 1.0) -> None:
         """`C`: inverse strength of the L2 penalty on standardised features, as in scikit-learn."""
@@ -53,21 +53,18 @@ class LinearProbe(Method):
             self._targets[task].append(_of_all_processes(targets).double().cpu().numpy())
         return {"loss": features.new_zeros(())}
 
-    @property
-    def evaluated(self) -> Network:
-        """The network with the fitted heads."""
-        if self._features:
-            features = np.concatenate(self._features)
-            for task, head in self.network.classifier.heads.items():
-                assert isinstance(head, nn.Linear)
-                weight, bias = fit_head(features, np.concatenate(self._targets[task]), head.out_features, self.C)
-                with torch.no_grad():
-                    head.weight.copy_(torch.from_numpy(weight))
-                    head.bias.copy_(torch.from_numpy(bias))
-            self._features.clear()
-            for targets_read in self._targets.values():
-                targets_read.clear()
-        return self.network
+    def end_epoch(self) -> None:
+        """Fits the heads to the features of the epoch."""
+        features = np.concatenate(self._features)
+        for task, head in self.network.classifier.heads.items():
+            assert isinstance(head, nn.Linear)
+            weight, bias = fit_head(features, np.concatenate(self._targets[task]), head.out_features, self.C)
+            with torch.no_grad():
+                head.weight.copy_(torch.from_numpy(weight))
+                head.bias.copy_(torch.from_numpy(bias))
+        self._features.clear()
+        for targets_read in self._targets.values():
+            targets_read.clear()
 
 
 def _of_all_processes(values: Tensor) -> Tensor:
@@ -78,9 +75,9 @@ def _of_all_processes(values: Tensor) -> Tensor:
     distributed.all_gather(counts, torch.tensor([len(values)], device=values.device))
     longest = max(int(count) for count in counts)
     padded = torch.cat([values, values.new_zeros((longest - len(values), *values.shape[1:]))])
-    parts = [torch.empty_like(padded) for _ in counts]
-    distributed.all_gather(parts, padded)
-    return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
+    gathered = [torch.empty_like(padded) for _ in counts]
+    distributed.all_gather(gathered, padded)
+    return torch.cat([shard[: int(count)] for shard, count in zip(gathered, counts, strict=True)])
 
 
 def fit_head(features: Floats, targets: Floats, outputs: int, C: float) -> tuple[Floats, Floats]:

@@ -2,14 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from semiretina.batch import Batch, Photographs, Progress, StreamKind
+from semiretina.batch import Batch, Photographs, Progress, StreamKind, Views
 from semiretina.errors import BadConfig
-from semiretina.losses.classification import classification_loss, has_known
+from semiretina.losses.classification import classification_loss, num_known
 from semiretina.models.network import Network
 
 GRADIENT_NORMS_EVERY = 50  # labelled updates
@@ -18,12 +18,14 @@ GRADIENT_NORMS_EVERY = 50  # labelled updates
 class Method(nn.Module, ABC):
     """A network with an objective around it.
 
-    `forward(batch, progress)` returns {"loss": scalar to minimise, ...further logs, detached}. Parts of the network
-    that a method does not use keep `grad = None`, so that neither momentum nor weight decay moves them.
+    `forward(batch, progress)` returns {"loss": scalar to minimise, ...further logs, detached}. The loss is this step's
+    part of its update's (`Batch.part`), so that each term weighs photographs, however they are divided into steps and
+    over processes; the logs are means over the step. Parts of the network that a method does not use keep `grad =
+    None`, so that neither momentum nor weight decay moves them.
     """
 
     stream: ClassVar[StreamKind]
-    views: ClassVar[tuple[str, ...]] = ("weak",)
+    views: ClassVar[Views] = Views(("weak",), ("weak",))
     reconstructs: ClassVar[bool] = False
 
     def __init__(self, network: Network) -> None:
@@ -42,6 +44,9 @@ class Method(nn.Module, ABC):
     def after_step(self, progress: Progress) -> None:
         """Called after every optimiser update; a teacher that follows the network moves here."""
 
+    def end_epoch(self) -> None:
+        """Called after every epoch, before its weights are scored and saved."""
+
     @property
     def evaluated(self) -> Network:
         """The network that scores are computed from: the student, or a teacher."""
@@ -53,25 +58,26 @@ class Method(nn.Module, ABC):
 
 
 def classification_losses(
-    network: Network, features: Tensor, targets: Mapping[str, Tensor], alpha: float | Mapping[str, float]
+    network: Network, features: Tensor, labeled: Photographs, alpha: float | Mapping[str, float]
 ) -> dict[str, Tensor]:
-    """One loss for each task that has a known target in the batch, from the encoder's features.
+    """The mean loss over the known targets of each task that has one in the step, from the encoder's features.
 
-    A task without one is absent, so that its head keeps `grad = None`. A loss is the mean over the known targets of
-    this batch, few or many: over several processes their means are averaged by photographs, over accumulated batches
-    evenly.
+    A task without one is absent, so that its head keeps `grad = None`.
     """
-    answers, present = network.answers(features), [task for task in targets if has_known(targets[task])]
+    targets = labeled.targets
+    losses: dict[str, Tensor] = {}
+    for weight, logits in network.answers(features):
+        for task in targets:
+            if num_known(targets[task]):
+                loss = weight * classification_loss(logits[task], targets[task], by_task(alpha, task))
+                losses[task] = losses[task] + loss if task in losses else loss
+    return losses
 
-    def loss(task: str, logits: Tensor) -> Tensor:
-        return classification_loss(logits, targets[task], by_task(alpha, task))
 
-    (_, first), *further = answers
-    losses = {task: loss(task, first[task]) for task in present}
-    return {
-        task: value + sum(weight * loss(task, logits[task]) for weight, logits in further)
-        for task, value in losses.items()
-    }
+def parts_of_update(batch: Batch, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each task's mean over the step's known targets, as its part of the mean over all that the update sees."""
+    known = {task: num_known(side(batch.labeled).targets[task]) for task in losses}
+    return {task: batch.part(known[task], task) * loss for task, loss in losses.items()}
 
 
 def weighted_sum(losses: Mapping[str, Tensor], weights: float | Mapping[str, float], features: Tensor) -> Tensor:
@@ -100,8 +106,8 @@ def gradients(loss: Tensor, parameters: Sequence[nn.Parameter], loss_scale: floa
     """
     # A backward pass runs in the precisions of its forward pass; torch advises against autocast around it.
     with torch.autocast(loss.device.type, enabled=False):
-        found = torch.autograd.grad(loss * loss_scale, parameters, retain_graph=True, allow_unused=True)
-    return [None if gradient is None else gradient.float() / loss_scale for gradient in found]
+        scaled = torch.autograd.grad(loss * loss_scale, parameters, retain_graph=True, allow_unused=True)
+    return [None if gradient is None else gradient.float() / loss_scale for gradient in scaled]
 
 
 def norm_of(gradients: Sequence[Tensor | None]) -> Tensor:
@@ -114,29 +120,6 @@ def norm_of(gradients: Sequence[Tensor | None]) -> Tensor:
 def gradient_norm(loss: Tensor, encoder: nn.Module, loss_scale: float = 1.0) -> Tensor:
     """||d loss / d E|| over the encoder's parameters; the graph stays for the backward pass."""
     return norm_of(gradients(loss, [p for p in encoder.parameters() if p.requires_grad], loss_scale))
-
-
-def with_gradients(value: Tensor, parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None]) -> Tensor:
-    """A scalar of this value whose gradient is already known; where that is None, a parameter keeps `grad = None`.
-
-    Its backward pass costs nothing, and reaches the parameters as any other does: accumulated, scaled, averaged over
-    processes.
-    """
-    reached = [(p, gradient) for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
-    # Detached, or the backward pass would walk through the value's graph once more.
-    loss: Tensor = _Known.apply(value.detach(), [gradient for _, gradient in reached], *(p for p, _ in reached))
-    return loss
-
-
-class _Known(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, gradients: list[Tensor], *parameters: Tensor) -> Tensor:
-        ctx.gradients = gradients
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, None, *(upstream * gradient for gradient in ctx.gradients))
 
 
 def side(photographs: Photographs | None) -> Photographs:

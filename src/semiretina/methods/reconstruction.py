@@ -23,7 +23,8 @@ class Reconstruction(Method):
 
     def forward(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """The reconstruction loss of the unlabelled side."""
-        images = side(batch.unlabeled).views["weak"]
+        photographs = side(batch.unlabeled)
+        images = photographs.views["weak"]
         decoded = self.network.decode(self.network.encode(images))
         loss = reconstruction_loss(decoded, images, self.reconstruction, self.reduction)
-        return {"loss": loss, "loss_ae": loss.detach()}
+        return {"loss": batch.part(len(photographs), "unlabeled") * loss, "loss_ae": loss.detach()}

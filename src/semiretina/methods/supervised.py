@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from semiretina.batch import Batch, Progress
-from semiretina.methods.method import Method, check_tasks, classification_losses, side, weighted_sum
+from semiretina.methods.method import Method, check_tasks, classification_losses, parts_of_update, side, weighted_sum
 from semiretina.models.network import Network
 
 
@@ -25,6 +25,6 @@ class Supervised(Method):
         """The weighted classification losses of the labelled side."""
         labeled = side(batch.labeled)
         features = self.network.encode(labeled.views["weak"])
-        losses = classification_losses(self.network, features, labeled.targets, self.alpha)
-        loss = weighted_sum(losses, self.lambda_cl, features)
+        losses = classification_losses(self.network, features, labeled, self.alpha)
+        loss = weighted_sum(parts_of_update(batch, losses), self.lambda_cl, features)
         return {"loss": loss, **{f"loss_{task}": value.detach() for task, value in losses.items()}}

@@ -101,8 +101,8 @@ def signature(encoder: nn.Module) -> Tensor:
 
     The input is [1, 3, 96, 96] with sin(x / 5 + c) cos(y / 7) at column x, row y, channel c.
     """
-    places = torch.arange(96.0)
-    waves = torch.sin(places / 5 + torch.arange(3.0)[:, None, None]) * torch.cos(places / 7)[:, None]
+    steps = torch.arange(96.0)
+    waves = torch.sin(steps / 5 + torch.arange(3.0)[:, None, None]) * torch.cos(steps / 7)[:, None]
     training = encoder.training
     features = pool(encoder.eval()(waves[None]))
     encoder.train(training)
@@ -177,16 +177,16 @@ def _read_download(file: Path) -> dict[str, Tensor]:
 
 
 def _load_strictly(encoder: nn.Module, state: Mapping[str, Tensor], where: str, architecture: str) -> None:
-    own = encoder.state_dict()
+    expected = encoder.state_dict()
     # Files from before 2018 do not count batches; a count changes no output.
-    missing = sorted(key for key in own if key not in state and not key.endswith("num_batches_tracked"))
-    unknown = sorted(key for key in state if key not in own)
-    shaped = sorted(key for key in own if key in state and own[key].shape != state[key].shape)
+    missing = sorted(key for key in expected if key not in state and not key.endswith("num_batches_tracked"))
+    unknown = sorted(key for key in state if key not in expected)
+    shaped = sorted(key for key in expected if key in state and expected[key].shape != state[key].shape)
     for what, keys in (("lacks", missing), ("has too much:", unknown), ("has other shapes of", shaped)):
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             raise BadData(f"{where}: is not a file of {architecture}: it {what} {', '.join(keys[:3])}{more}")
-    encoder.load_state_dict({**own, **state})
+    encoder.load_state_dict({**expected, **state})
 
 
 def _command(architecture: str, file: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -10,9 +11,10 @@ import numpy as np
 import torch
 
 from semiretina.batch import Batch, Photographs, Progress
-from semiretina.config import Config, Stage
+from semiretina.config import Config
 from semiretina.data.roles import make_split
 from semiretina.data.split import Split
+from semiretina.data.steps import StageSteps, steps_of
 from semiretina.methods import METHODS, Method
 from semiretina.models import configured_network
 from semiretina.models.network import Network
@@ -22,7 +24,6 @@ from semiretina.tasks import Task, make_tasks
 from semiretina.training.loop import make_method, sides
 from semiretina.training.optimizers import make_optimizer
 from semiretina.training.ranks import find_place
-from semiretina.training.updates import StagePlan, steps_of
 
 STEPS = 3  # measured, after one that warms up; their median counts
 
@@ -69,24 +70,27 @@ class Clock:
         labeled, unlabeled = sides(split, phase, stage, kind)
         # One epoch tells the length of the others.
         one = stage.model_copy(update={"epochs": 1, "updates": None})
-        steps = steps_of(StagePlan(one, kind.stream, labeled, unlabeled, (config.seed, phase, number))[0])
+        steps = steps_of(StageSteps(one, kind.stream, labeled, unlabeled, (config.seed, phase, number))[0])
         with_labels = sum(len(step.labeled) > 0 for step in steps)
         epochs = stage.epochs or (stage.updates or 0) / max(1, with_labels or len(steps))
         total = epochs * looked_at * self._look(config, tasks) / config.engine.eval_batch
-        for count, side in ((with_labels, "labeled"), (len(steps) - with_labels, "unlabeled")):
-            if count:
-                total += epochs * count * self._step(config, stage, number, tasks, side)
+        kinds = Counter((len(step.labeled) > 0, len(step.unlabeled) > 0) for step in steps)
+        for kind_of_step, count in kinds.items():
+            total += epochs * count * self._step(config, number, tasks, kind_of_step)
         return total
 
-    def _step(self, config: Config, stage: Stage, number: int, tasks: Mapping[str, Task], side: str) -> float:
-        key = json.dumps([config.model, config.data.size, stage.method, stage.batch, side], sort_keys=True)
+    def _step(self, config: Config, number: int, tasks: Mapping[str, Task], sides: tuple[bool, bool]) -> float:
+        """Seconds for one step that has a labelled and an unlabelled side, as `sides` says."""
+        stage = config.stages[number]
+        sizes = [stage.batch * sides[0], (stage.unlabeled_batch or stage.batch) * sides[1]]
+        key = json.dumps([config.model, config.data.size, stage.method, sizes], sort_keys=True)
 
         def prepare() -> Callable[[], None]:
             network = _network(config, tasks)
             method = make_method(stage, number, network, METHODS).to(find_place(config.engine.device).device)
             method.train()
             optimizer = make_optimizer(method.parameters(), stage.optimizer)
-            batch = _batch(method, tasks, config.data.size, stage.batch, side)
+            batch = _batch(method, tasks, config.data.size, sizes)
             at = Progress(number, 0, 0, 1, 1, 2, 1)  # not the first update: gradient norms are taken now and then
 
             def step() -> None:
@@ -137,16 +141,18 @@ def _network(config: Config, tasks: Mapping[str, Task]) -> Network:
     return network.to(find_place(config.engine.device).device)
 
 
-def _batch(method: Method, tasks: Mapping[str, Task], size: int, count: int, side: str) -> Batch:
+def _batch(method: Method, tasks: Mapping[str, Task], size: int, sizes: Sequence[int]) -> Batch:
     device = _device(method.network)
-    views = {view: torch.rand(count, 3, size, size, device=device) for view in method.views}
-    unknown = [Record(path=Path())] * count
-    targets = {
-        name: torch.zeros_like(torch.from_numpy(task.targets(unknown)), device=device)
-        for name, task in (tasks.items() if side == "labeled" else ())
-    }
-    photographs = Photographs(views, np.arange(count), targets)
-    return Batch(**{side: photographs})
+    sides: list[Photographs | None] = []
+    for count, views, with_targets in zip(sizes, method.views, (True, False), strict=True):
+        images = {view: torch.rand(count, 3, size, size, device=device) for view in views}
+        unknown = [Record(path=Path())] * count
+        targets = {
+            name: torch.zeros_like(torch.from_numpy(task.targets(unknown)), device=device)
+            for name, task in (tasks.items() if with_targets else ())
+        }
+        sides.append(Photographs(images, np.arange(count), targets) if count else None)
+    return Batch(sides[0], sides[1])
 
 
 def _device(network: Network) -> torch.device:

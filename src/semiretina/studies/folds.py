@@ -101,7 +101,7 @@ def join_folds(config: Config, run: RunFolder, folders: Sequence[RunFolder]) -> 
     split = join_splits(splits, run.path)
     tasks = make_tasks(config.tasks, split.records)
     rows = split.rows("test")
-    fold_of = {int(row): number for number, own in enumerate(splits) for row in own.rows("test")}
+    fold_of = {int(row): number for number, of_fold in enumerate(splits) for row in of_fold.rows("test")}
     values = join_answers(tasks, split, rows, [folder.predictions("test") for folder in folders])
     thresholds = {key: config.threshold for task in tasks.values() for key in task.threshold_keys}
     given = [split.sha256[row] for row in given_test(split.records, split.groups, tasks)]
@@ -119,15 +119,15 @@ def join_folds(config: Config, run: RunFolder, folders: Sequence[RunFolder]) -> 
     scores = test.score(values, thresholds, config.prevalence)
     results = [folder.read_result() for folder in folders]
     means = fold_means(results)
-    for key, found in scores.items():
-        found["caution"] = [*found["caution"], *caution(means[key], len(folders))]
+    for key, task_scores in scores.items():
+        task_scores["caution"] = [*task_scores["caution"], *caution(means[key], len(folders))]
 
     split.write(run.split)
     write_text(run.split_sum, f"{sha256_of(run.split)}  {run.split.name}\n")
     folds = np.array([fold_of[int(row)] for row in rows], np.int64)
     test.predictions(values, folds).write(run.predictions("test"))
     shutil.copyfile(folders[0].environment, run.environment)
-    told = [
+    log_rows = [
         {
             "kind": "fold",
             "fold": number,
@@ -135,7 +135,7 @@ def join_folds(config: Config, run: RunFolder, folders: Sequence[RunFolder]) -> 
         }
         for number, result in enumerate(results)
     ]
-    write_text(run.log, "".join(json.dumps(row) + "\n" for row in told))
+    write_text(run.log, "".join(json.dumps(row) + "\n" for row in log_rows))
     join_samples(run, folders)
     result = {
         "schema": 1,
@@ -160,13 +160,13 @@ def join_splits(splits: Sequence[Split], where: Path) -> Split:
     """The split of all folds: tested is what one of them tests. Raises Refused where they are not folds of one list."""
     first = splits[0]
     tested = np.zeros(len(first.records), np.int64)
-    for number, own in enumerate(splits):
-        if (own.records, own.sha256, own.groups) != (first.records, first.sha256, first.groups):
+    for number, of_fold in enumerate(splits):
+        if (of_fold.records, of_fold.sha256, of_fold.groups) != (first.records, first.sha256, first.groups):
             raise Refused(
                 f"{where / f'fold-{number}'}: was drawn from other photographs than fold-0; train the folds anew in "
                 "another --out"
             )
-        tested[own.rows("test")] += 1
+        tested[of_fold.rows("test")] += 1
     if (tested > 1).any():
         row = int(np.argmax(tested > 1))
         raise Refused(
@@ -190,21 +190,21 @@ def join_answers(tasks: Mapping[str, Task], split: Split, rows: Any, files: Sequ
             numbers = [number_of[Path(path)] for path in answers.paths]
         except KeyError as error:
             raise BadData(f"{file}: answers to {error}, which no fold tests; train it again") from None
-        for name, found in answers.probabilities.items():
-            values[name][numbers] = found
-    if any(np.isnan(found).any() for found in values.values()):
+        for name, probabilities in answers.probabilities.items():
+            values[name][numbers] = probabilities
+    if any(np.isnan(answered).any() for answered in values.values()):
         raise BadData(f"{files[0].parent.parent}: a fold's predictions-test.csv lacks photographs; train it again")
     return values
 
 
 def fold_means(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """KEY -> the AUROC of each fold that has one (both kinds of labels), and their mean; None where no fold has."""
-    found = {}
+    means = {}
     for key in dict.fromkeys(key for result in results for key in result["test"]):
         each = [(result["test"].get(key) or {}).get("auroc", {}).get("value") for result in results]
         defined = [value for value in each if value is not None]
-        found[key] = {"mean": float(np.mean(defined)) if defined else None, "each": each}
-    return found
+        means[key] = {"mean": float(np.mean(defined)) if defined else None, "each": each}
+    return means
 
 
 def caution(means: Mapping[str, Any], count: int) -> list[str]:
@@ -224,18 +224,18 @@ def join_samples(run: RunFolder, folders: Sequence[RunFolder]) -> None:
     """Copies the surest mistakes of all folds; reconstructions, of which each fold has its own, stay with the folds."""
     run.samples.mkdir(exist_ok=True)
     write_json(run.sample_list, [])
-    found: list[tuple[Path, dict[str, Any]]] = []
+    mistakes: list[tuple[Path, dict[str, Any]]] = []
     for folder in folders:
         if folder.mistakes.is_file():
-            found += [(folder.samples, mistake) for mistake in json.loads(read_text(folder.mistakes))]
+            mistakes += [(folder.samples, mistake) for mistake in json.loads(read_text(folder.mistakes))]
     kept: list[dict[str, Any]] = []
-    for task in dict.fromkeys(mistake["task"] for _, mistake in found):
-        own = [(samples, mistake) for samples, mistake in found if mistake["task"] == task]
-        for samples, mistake in sorted(own, key=lambda pair: -pair[1]["probability"])[:MISTAKES]:
+    for task in dict.fromkeys(mistake["task"] for _, mistake in mistakes):
+        of_task = [(samples, mistake) for samples, mistake in mistakes if mistake["task"] == task]
+        for samples, mistake in sorted(of_task, key=lambda pair: -pair[1]["probability"])[:MISTAKES]:
             pictures = [kind for kind in ("photograph", "heat_map") if mistake[kind]]
             names = {kind: f"{samples.parent.name}-{mistake[kind]}" for kind in pictures}
             for kind, name in names.items():
                 shutil.copyfile(samples / mistake[kind], run.samples / name)
             kept.append(mistake | names)
-    if found:
+    if mistakes:
         write_json(run.mistakes, kept)

@@ -103,7 +103,7 @@ class Preset:
         spaces = tomllib.loads(read_text(file)) | self.small.get("search", {})
         settings = self.config(name, 0, search=True).model_dump()
         methods = [stage["method"]["name"] for stage in settings["stages"]]
-        kind = "combined" if methods[-1] == "combined" else "two-stages" if len(methods) > 1 else "supervised"
+        kind = "two-stages" if len(methods) > 1 else methods[0]
         return {
             key: [_times(settings, key, factor) for factor in values["times"]] if isinstance(values, dict) else values
             for key, values in spaces[kind].items()

@@ -1,8 +1,9 @@
 """What happens after an epoch: scores on validation, a row in the log, the choice of the best epoch, a checkpoint."""
 
 import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,21 +14,22 @@ from semiretina.batch import Progress
 from semiretina.config import Config, Stage
 from semiretina.data.pixels import Pixels, Rows
 from semiretina.data.split import Split
+from semiretina.data.steps import Update, steps_of
 from semiretina.errors import NonFiniteLoss
 from semiretina.judging.inference import infer_rows, quick_scores, reconstruct_rows
 from semiretina.methods import Method
 from semiretina.models.network import Network
 from semiretina.run_folder import RunFolder
 from semiretina.tasks import Task
+from semiretina.training.learner import Learner
 from semiretina.training.ranks import Place
-from semiretina.training.updates import Update, steps_of
 
 STEP_ROWS_EVERY = 20
 # An adaptive lambda knows its norms at every labelled update; past these many updates it gets a tenth of the rows.
 NORM_ROWS_UP_TO, NORM_ROWS_EVERY = 1000, 10
 
 
-@dataclass
+@dataclass(frozen=True)
 class Position:
     """Where a phase stands; what a checkpoint says besides tensors. Epochs are those that are done."""
 
@@ -35,6 +37,7 @@ class Position:
     stage: int = 0
     epoch: int = 0
     labeled_updates: int = 0  # in this phase
+    planned_epochs: int = 0  # of the stage, in phase "train"
     selected_epoch: int = 0  # of the last stage, counted from 1; 0 while there is none
     selected_updates: int = 0  # labelled updates of this phase up to the selected epoch
     best: float | None = None  # validation score of the selected epoch
@@ -58,6 +61,7 @@ class Phase:
     run: RunFolder
     place: Place
     select: bool  # by validation; otherwise the last epoch counts
+    last_epoch: int | None = None  # of the last stage, where it ends before its schedule does
 
     @property
     def last_role(self) -> str:
@@ -73,8 +77,8 @@ class Phase:
 class EpochLog:
     """What the log says of one epoch's steps."""
 
-    def __init__(self, phase: Phase, at: Progress) -> None:
-        self.phase = phase
+    def __init__(self, phase: Phase, at: Progress, updates: Sequence[Update]) -> None:
+        self.phase, self.updates, self.began = phase, updates, time.monotonic()
         self.facts = {"phase": phase.name, "stage": at.stage, "epoch": at.epoch}
         self.norm_rows_every = 1 if at.labeled_updates < NORM_ROWS_UP_TO else NORM_ROWS_EVERY
         self.norms = 0  # steps of this epoch that have them
@@ -105,26 +109,14 @@ class EpochLog:
         return {name: sum(values) / len(values) for name, values in self.sums.items()}
 
 
-def end_epoch(
-    phase: Phase,
-    method: Method,
-    network: Network,
-    state: Mapping[str, Tensor],
-    position: Position,
-    log: EpochLog,
-    updates: Sequence[Update],
-    seconds: float,
-) -> None:
-    """Scores of the network, log row, selection and checkpoint, by the first process.
-
-    `state` is all tensors that going on needs.
-    """
-    steps = steps_of(updates)
+def end_epoch(phase: Phase, learner: Learner, position: Position, log: EpochLog) -> Position:
+    """Scores of the network, log row, selection and checkpoint, by the first process; where the phase stands then."""
+    method, steps, network = learner.method, steps_of(log.updates), learner.method.evaluated
     row: dict[str, Any] = {
         "kind": "epoch",
         **log.facts,
         "method": phase.stages[position.stage].method["name"],
-        "seconds": seconds,
+        "seconds": time.monotonic() - log.began,
         "images": sum(len(step.labeled) + len(step.unlabeled) for step in steps),
         "labeled_updates": position.labeled_updates,
         "losses": log.losses,
@@ -137,12 +129,14 @@ def end_epoch(
         row["val"] = scores_of(phase, network, "val", method)
     if phase.config.track_test and method.stream != "unlabeled":
         row["test"] = scores_of(phase, network, "test", method)
-        position.tracked.append({task: row["test"][task]["accuracy"] for task in phase.tasks})
+        tracked = {task: row["test"][task]["accuracy"] for task in phase.tasks}
+        position = replace(position, tracked=[*position.tracked, tracked])
     phase.run.append(row)
     if position.stage == len(phase.stages) - 1:
-        _select(phase, network, row["val"], position)
-    position.log_size = phase.run.log_size()
-    checkpoint.save_next(phase.run.checkpoints, state, {"position": asdict(position)})
+        position = _select(phase, network, row["val"], position)
+    position = replace(position, log_size=phase.run.log_size())
+    checkpoint.save_next(phase.run.checkpoints, learner.state(), {"position": asdict(position)})
+    return position
 
 
 def scores_of(phase: Phase, network: Network, role: str, method: Method) -> dict[str, dict[str, float]]:
@@ -174,27 +168,27 @@ def held_out_reconstruction(phase: Phase, network: Network, role: str) -> dict[s
     return {name: reconstruct_rows(network, phase.pixels, r, batch)[0] for name, r in rows.items() if len(r)}
 
 
-def _select(phase: Phase, network: Network, val: Mapping[str, Mapping[str, float]], position: Position) -> None:
+def _select(phase: Phase, network: Network, val: Mapping[str, Mapping[str, float]], position: Position) -> Position:
     """Notes the best epoch and keeps its weights; among equals the earlier one.
 
     By the mean over tasks of the AUROC, or of the accuracy and, among equal ones, the AUROC (`select`); by the
     reconstruction's error where the classifier is not trained. Where none is defined (one class in validation), the
     later epoch counts.
     """
+    selected = replace(position, selected_epoch=position.epoch, selected_updates=position.labeled_updates)
     if not phase.select:
-        position.selected_epoch = max(position.epoch, position.selected_epoch)
-        position.selected_updates = position.labeled_updates
-        return
+        return replace(selected, selected_epoch=max(position.epoch, position.selected_epoch))
     curves = [_select_by(phase.config, val[task]) for task in phase.tasks if task in val]
     defined = [curve for curve in curves if not math.isnan(curve)]
     if not curves and "reconstruction" in val:
         defined = [-error for error in list(val["reconstruction"].values())[:1]]
     score = sum(defined) / len(defined) if defined else 0.0
-    if position.best is None or score > position.best or not defined:
-        position.best = score
-        position.selected_epoch, position.selected_updates = position.epoch, position.labeled_updates
-        facts = {"phase": phase.name, "epoch": position.epoch}
-        checkpoint.save(phase.run.checkpoints / "best", network.state_dict(), facts)
+    if position.best is not None and score <= position.best and defined:
+        return position
+    checkpoint.save(
+        phase.run.checkpoints / "best", network.state_dict(), {"phase": phase.name, "epoch": position.epoch}
+    )
+    return replace(selected, best=score)
 
 
 def _select_by(config: Config, scores: Mapping[str, float]) -> float:

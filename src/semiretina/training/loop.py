@@ -7,22 +7,20 @@ is carried: see `draws`.
 
 import contextlib
 import math
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from semiretina import checkpoint
 from semiretina.batch import Batch, Progress
 from semiretina.config import Stage
 from semiretina.data.pixels import Rows
 from semiretina.data.split import Split
-from semiretina.data.stream import Step, Stream
+from semiretina.data.steps import StageSteps, sees_labels
+from semiretina.data.stream import Stream
 from semiretina.draws import seed_of
 from semiretina.errors import BadConfig, BadData, MissingInput, NonFiniteLoss
 from semiretina.judging.inference import reconstruct_rows
@@ -35,26 +33,24 @@ from semiretina.progress import progress as show_progress
 from semiretina.progress import say
 from semiretina.run_folder import RunFolder
 from semiretina.training.epoch import EpochLog, Phase, Position, end_epoch, held_out_reconstruction
-from semiretina.training.optimizers import learning_rate, make_optimizer, move
-from semiretina.training.ranks import Place
-from semiretina.training.updates import StagePlan, sees_labels, steps_of
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from semiretina.training.learner import Learner
 
 
-def train_phase(phase: Phase, network: Network, position: Position, tensors: Mapping[str, Tensor]) -> Network:
-    """Trains through all stages from where `position` stands; returns the network with the selected weights.
+def train_phase(
+    phase: Phase, network: Network, position: Position, tensors: Mapping[str, Tensor]
+) -> tuple[Network, Position]:
+    """Trains through all stages from `position` on; returns the network with the selected weights, and where it stands.
 
-    `position` moves along. `tensors` is the state of the checkpoint that it comes from, empty at the beginning.
+    `tensors` is the state of the checkpoint that `position` comes from, empty at the beginning.
     """
     for number in range(position.stage, len(phase.stages)):
         if number > position.stage:
-            position.stage, position.epoch = number, 0
+            position = replace(position, stage=number, epoch=0)
         stage = phase.stages[number]
         method = make_method(stage, number, network, phase.methods).to(phase.place.device)
         if phase.config.engine.channels_last:
             method.to(memory_format=torch.channels_last)
-        train_stage(phase, stage, method, position, tensors)
+        position = train_stage(phase, method, position, tensors)
         network, tensors = method.finish(), {}
         if phase.select and number == len(phase.stages) - 1:
             best, _ = checkpoint.load(phase.run.checkpoints / "best")
@@ -65,76 +61,79 @@ def train_phase(phase: Phase, network: Network, position: Position, tensors: Map
             shown = reconstruct_rows(network, phase.pixels, phase.split.rows(role)[:SAMPLES], batch)[1]
             write_samples(phase.run.sample_list, phase.split, role, phase.pixels, shown)
             write_survival(phase.run.survival, phase.split, role, phase.pixels, network, batch)
-            position.reconstruction = held_out_reconstruction(phase, network, role)
-    phase.place.share(network)
-    return network
+            position = replace(position, reconstruction=held_out_reconstruction(phase, network, role))
+    phase.place.send_weights(network)
+    return network, position
 
 
-def train_stage(phase: Phase, stage: Stage, method: Method, position: Position, tensors: Mapping[str, Tensor]) -> None:
-    """Trains one stage from where `position` stands, which moves along.
+def train_stage(phase: Phase, method: Method, position: Position, tensors: Mapping[str, Tensor]) -> Position:
+    """Trains one stage from `position` on, and returns where it ends.
 
-    `tensors` is the state of the checkpoint that it comes from, empty at the stage's beginning.
+    `tensors` is the state of the checkpoint that `position` comes from, empty at the stage's beginning.
     """
-    place, engine = phase.place, phase.config.engine
+    place, stage = phase.place, phase.stages[position.stage]
     key = (phase.config.seed, phase.name, position.stage)
     labeled, unlabeled = sides(phase.split, phase.name, stage, type(method))
-    plan = StagePlan(stage, method.stream, labeled, unlabeled, key, place.ranks)
-
-    optimizer = make_optimizer([p for p in method.parameters() if p.requires_grad], stage.optimizer)
-    scaler = torch.amp.GradScaler(place.device.type, enabled=engine.precision == "fp16")
-    restore(method, optimizer, scaler, tensors)
-    # Unlabelled steps leave the classifier without gradients, so DDP must look for what was used.
-    wrapped = DistributedDataParallel(method, find_unused_parameters=True) if place.ranks > 1 else method
+    steps = StageSteps(stage, method.stream, labeled, unlabeled, key, place.ranks)
+    if phase.name == "train":
+        position = replace(position, planned_epochs=len(steps))
+    last_stage = position.stage == len(phase.stages) - 1
+    end = min(len(steps), phase.last_epoch) if phase.last_epoch and last_stage else len(steps)
+    learner = Learner(method, stage.optimizer, phase.config.engine.precision, place, tensors)
     stream = Stream(phase.pixels, phase.targets, phase.config.augment)
-
-    with show_progress(f"{phase.name}: {stage.method['name']}", plan.steps(position.epoch)) as advance:
-        for epoch in range(position.epoch, len(plan)):
-            began, updates = time.monotonic(), plan[epoch]
-            at = plan.start(position.stage, epoch)
-            log = EpochLog(phase, at)
-            method.train()
-            batches = stream.batches(steps_of(updates), method.views, (*key, epoch), place.rank, place.ranks)
+    with show_progress(f"{phase.name}: {stage.method['name']}", steps.left(position.epoch, end)) as advance:
+        for epoch in range(position.epoch, end):
+            at, updates = steps.start(position.stage, epoch), steps[epoch]
+            log = EpochLog(phase, at, updates)
+            batches = stream.batches(updates, method.views, (*key, epoch), place.rank, place.ranks)
             with contextlib.closing(batches):  # type: ignore[type-var]
-                for update in updates:
-                    rate = learning_rate(stage.optimizer, at.fraction)
-                    for group in optimizer.param_groups:
-                        group["lr"] = rate
-                    learned = False
-                    for step in update:
-                        batch = next(batches)
-                        weight = share(step, batch, place) / len(update)
-                        at = replace(at, weight=weight, loss_scale=scaler.get_scale())
-                        torch.manual_seed(seed_of(*key, epoch, at.step, place.rank))
-                        with torch.autocast(
-                            place.device.type, PRECISIONS[engine.precision], enabled=engine.precision != "fp32"
-                        ):
-                            logs = wrapped(batch, at)
-                        loss = logs["loss"]
-                        if loss.requires_grad:
-                            scaler.scale(loss * weight).backward()
-                            learned = True
-                        log.step(at.step, logs, rate)
-                        check_finite(log.losses[-1], batch, phase, at)
-                        at = at.next_step()
-                        advance(note=f"epoch {epoch + 1}/{len(plan)}, loss {log.losses[-1]:.4g}")
-                    if learned:
-                        move(optimizer, scaler, stage.optimizer.clip)
-                        method.after_step(at)
-                    position.labeled_updates += sees_labels(update)
-                    at = at.next_update(labeled=sees_labels(update))
-            position.epoch = epoch + 1
+                train_epoch(learner, batches, log, at, advance)
+            method.end_epoch()
+            seen = position.labeled_updates + sum(map(sees_labels, updates))
+            position = replace(position, epoch=epoch + 1, labeled_updates=seen)
             check_weights(method, phase, position)
             place.wait()
             if place.first:
-                network = method.evaluated  # a method may fit it now, so it comes before the state is taken
-                state = state_of(method, optimizer, scaler)
-                end_epoch(phase, method, network, state, position, log, updates, time.monotonic() - began)
+                position = end_epoch(phase, learner, position, log)
             place.wait()
+    return position
+
+
+def train_epoch(
+    learner: Learner, batches: Iterator[Batch], log: EpochLog, at: Progress, advance: Callable[..., None]
+) -> None:
+    """The steps and updates of one epoch."""
+    key = (log.phase.config.seed, log.phase.name)
+    learner.method.train()
+    for update in log.updates:
+        learner.set_rate(at.fraction)
+        for _ in update:
+            batch = next(batches)
+            torch.manual_seed(seed_of(*key, at.stage, at.epoch, at.step, learner.place.rank))
+            logs = learner.step(batch, at)
+            # A step's part of its update's loss, times their number: as large as that of a step alone.
+            log.step(at.step, logs | {"loss": logs["loss"].detach() * len(update)}, learner.rate)
+            check_finite(log.losses[-1], batch, log.phase, at)
+            at = at.next_step()
+            advance(note=f"epoch {at.epoch + 1}, loss {log.losses[-1]:.4g}")
+        learner.update(at)
+        at = at.next_update(labeled=sees_labels(update))
 
 
 def make_method(stage: Stage, number: int, network: Network, methods: Mapping[str, type[Method]]) -> Method:
     """The stage's method around the network. Raises BadConfig for an unknown name or parameter."""
     where = f"stages.{number}.method"
+    if stage.method["name"] == "combined" and ("balance" in stage.method or "lambda_cl" not in stage.method):
+        raise BadConfig(
+            f'{where}: "combined" is equation 3 and needs its lambda_cl, such as 3.0; weights that move while training '
+            'are the method "balanced": { name = "balanced", balance = { name = "norm_ratio", rho = 1.0 } }, where '
+            '"gradnorm" and "eq4" may stand for "norm_ratio"'
+        )
+    if stage.unlabeled_batch and lookup(methods, stage.method["name"], where).stream != "paired":
+        raise BadConfig(
+            f"stages.{number}.unlabeled_batch: every step of '{stage.method['name']}' has one side, of `batch` "
+            "photographs; take it out"
+        )
     kind = lookup(methods, stage.method["name"], where)
     given = {name: value for name, value in stage.method.items() if name != "name"}
     return kind(network, **arguments(kind.__init__, given, where, skip=("network",)))
@@ -142,6 +141,10 @@ def make_method(stage: Stage, number: int, network: Network, methods: Mapping[st
 
 def sides(split: Split, phase: str, stage: Stage, method: type[Method]) -> tuple[Rows, Rows]:
     """The rows used with and those used without their labels, in phase "train" or "refit".
+
+    In steps with both sides a labelled row stands on the unlabelled side too, unless `images` is "unlabeled": there it
+    is without a label for every task. So a photograph that lacks one task's label teaches the others on the labelled
+    side, and is an unlabelled photograph to that task on the other.
 
     Raises BadConfig when the stage needs rows there are none of.
     """
@@ -160,15 +163,14 @@ def sides(split: Split, phase: str, stage: Stage, method: type[Method]) -> tuple
             f'stage {name}: images = "unlabeled", but the split has no unlabelled photograph{where}; set '
             'images = "all", lower data.labels, or add photographs without a grade to the manifest'
         )
-    if method.stream == "unlabeled" and stage.images == "all":
+    if method.stream in ("unlabeled", "paired") and stage.images == "all":
         unlabeled = np.sort(np.concatenate([labeled, unlabeled]))
+    if method.stream == "paired" and (size := stage.unlabeled_batch or stage.batch) > len(unlabeled):
+        raise BadConfig(
+            f"stage {name}: a step of {size} photographs without labels repeats none, and there are {len(unlabeled)}"
+            f"{where}; lower unlabeled_batch, or add photographs"
+        )
     return labeled, unlabeled
-
-
-def share(step: Step, batch: Batch, place: Place) -> float:
-    """What this process's loss counts among the `ranks` that DDP averages, so that all photographs count the same."""
-    own = sum(len(side) for side in (batch.labeled, batch.unlabeled) if side is not None)
-    return own * place.ranks / (len(step.labeled) + len(step.unlabeled))
 
 
 def check_finite(loss: float, batch: Batch, phase: Phase, at: Progress) -> None:
@@ -191,31 +193,6 @@ def check_weights(method: Method, phase: Phase, position: Position) -> None:
         raise NonFiniteLoss(
             f"{phase.run.path}: the weights became infinite or NaN in phase {phase.name}, stage {position.stage}, "
             f"epoch {position.epoch}; lower optimizer.lr or set optimizer.clip; the last good checkpoint is kept"
-        )
-
-
-def state_of(method: Method, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> dict[str, Tensor]:
-    """Everything that going on needs, as named tensors."""
-    scale: dict[str, Any] = scaler.state_dict()
-    return {
-        **{f"method.{name}": value for name, value in method.state_dict().items()},
-        **checkpoint.optimizer_tensors(optimizer),
-        **{f"scaler.{name}": torch.tensor(value, dtype=torch.float64) for name, value in scale.items()},
-    }
-
-
-def restore(
-    method: Method, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, tensors: Mapping[str, Tensor]
-) -> None:
-    """The inverse of `state_of`; nothing happens without tensors."""
-    if not tensors:
-        return
-    method.load_state_dict({k.removeprefix("method."): v for k, v in tensors.items() if k.startswith("method.")})
-    checkpoint.load_optimizer(optimizer, tensors)
-    scale = {k.removeprefix("scaler."): v.item() for k, v in tensors.items() if k.startswith("scaler.")}
-    if scale:
-        scaler.load_state_dict(
-            {k: int(v) if k in ("growth_interval", "_growth_tracker") else v for k, v in scale.items()}
         )
 
 

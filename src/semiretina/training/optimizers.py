@@ -25,15 +25,5 @@ def learning_rate(settings: Optimizer, fraction: float) -> float:
     if fraction < settings.warmup:
         return settings.lr * fraction / settings.warmup
     rest = (fraction - settings.warmup) / (1.0 - settings.warmup)
-    share = {"constant": 1.0, "linear": 1.0 - rest, "cosine": 0.5 * (1.0 + math.cos(math.pi * rest))}
-    return settings.lr * share[settings.schedule]
-
-
-def move(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, clip: float) -> None:
-    """One update from the gradients at hand, at most `clip` long (0: as they are), which are then cleared."""
-    if clip:
-        scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)
+    factor = {"constant": 1.0, "linear": 1.0 - rest, "cosine": 0.5 * (1.0 + math.cos(math.pi * rest))}
+    return settings.lr * factor[settings.schedule]

@@ -27,7 +27,7 @@ class Place:
         if self.ranks > 1:
             distributed.barrier()
 
-    def share(self, network: nn.Module) -> None:
+    def send_weights(self, network: nn.Module) -> None:
         """Gives every process the first one's weights and statistics."""
         if self.ranks > 1:
             for tensor in network.state_dict().values():
@@ -37,9 +37,9 @@ class Place:
         """The first process's number, in all of them: only it scores, so only it knows what was selected."""
         if self.ranks == 1:
             return number
-        told = torch.tensor(number, device=self.device)
-        distributed.broadcast(told, 0)
-        return int(told)
+        agreed = torch.tensor(number, device=self.device)
+        distributed.broadcast(agreed, 0)
+        return int(agreed)
 
 
 def find_place(device: str) -> Place:
@@ -51,22 +51,22 @@ def find_place(device: str) -> Place:
     rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     try:
-        found = torch.device(name)
+        chosen = torch.device(name)
     except RuntimeError:
         raise BadConfig(f"engine.device: '{device}' is no device; use auto, cpu or cuda") from None
-    if found.type not in ("cpu", "cuda"):
+    if chosen.type not in ("cpu", "cuda"):
         raise BadConfig(f"engine.device: '{device}' is not supported; use auto, cpu or cuda")
-    if found.type == "cuda" and not torch.cuda.is_available():
+    if chosen.type == "cuda" and not torch.cuda.is_available():
         raise BadConfig(f"engine.device: '{device}', but torch {torch.__version__} sees no GPU here; use auto or cpu")
-    if found.type == "cuda" and ":" not in str(found):
-        found = torch.device("cuda", local)
-    if found.type == "cuda" and found.index >= torch.cuda.device_count():
-        raise BadConfig(f"engine.device: '{found}', but there are {torch.cuda.device_count()} GPUs, counted from 0")
-    if found.type == "cuda":
-        torch.cuda.set_device(found)
+    if chosen.type == "cuda" and ":" not in str(chosen):
+        chosen = torch.device("cuda", local)
+    if chosen.type == "cuda" and chosen.index >= torch.cuda.device_count():
+        raise BadConfig(f"engine.device: '{chosen}', but there are {torch.cuda.device_count()} GPUs, counted from 0")
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
     if ranks > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if found.type == "cuda" else "gloo")
-    return Place(rank, ranks, found)
+        distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    return Place(rank, ranks, chosen)
 
 
 def set_determinism(deterministic: bool) -> None:

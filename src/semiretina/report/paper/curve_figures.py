@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from semiretina.report.figures import Line, curve_panel
+from semiretina.report.epoch_curves import Line, epoch_picture
 from semiretina.report.paper.cells import CELLS
 from semiretina.report.paper.figures import PaperFigure, lacking
 from semiretina.report.paper.numbers import curves, majority
@@ -40,7 +40,7 @@ def _curve_figure(number: str, title: str, study: Study) -> PaperFigure:
     if lines:
         papers = "; ".join(f"{t.cell.title} {t.cell.paper:g} ({t.cell.read_off})" for t in cells)
         pictures.append(
-            curve_panel(
+            epoch_picture(
                 f"Figure {number}: accuracy on {_role_in_words(study)}",
                 lines,
                 "accuracy",
@@ -97,7 +97,7 @@ def loss_pictures(study: Study) -> list[Picture]:
         lines = [Line(words, look[words], [s for s in seeds if s]) for words, seeds in series.items() if any(seeds)]
         if len(lines) == len(series):
             caption = "Training: the mean over an epoch's steps, of turned and scaled photographs."
-            drawing = curve_panel(
+            drawing = epoch_picture(
                 f"{trained.cell.title}: loss", lines, "loss", logarithmic=True, reference=None, caption=caption
             )
             pictures.append(drawing)

@@ -11,16 +11,22 @@ import numpy.typing as npt
 from semiretina.data.image import UnreadablePhotograph, read_mask, read_photograph
 from semiretina.data.split import Split
 from semiretina.records import LESIONS, Record
-from semiretina.report.panels import Epochs, SampleGrid, sample_grids, schedule_panels
+from semiretina.report.minibatch_schedule import schedule_pictures
 from semiretina.report.paper.network_figure import built, network_picture
 from semiretina.report.paper.study import Study, Trained
 from semiretina.report.pictures import Picture, Style, data_uri
+from semiretina.report.reconstructions import sample_grids
+from semiretina.report.section import Table
 from semiretina.report.share import source_of
 
 PHOTOGRAPH = 800  # side of figure 1, in pixels
 LESION_NAMES = {"MA": "microaneurysms", "HE": "haemorrhages", "EX": "hard exudates", "SE": "soft exudates"}
 # Outlines on orange: light colours, told apart by colour-blind readers too.
 LESION_COLORS = {"MA": "#56B4E9", "HE": "#F0E442", "EX": "#00E6A0", "SE": "#FFFFFF"}
+GRIDS = (
+    "In the columns: test photographs; in the rows: what came out.",
+    "None of these trainings has a decoder.",
+)
 AUTOENCODERS = {"AECL1": "aecl1", "AERes18": "aeres18"}
 
 
@@ -35,7 +41,7 @@ class PaperFigure:
     holes: Sequence[str] = ()  # a sentence each
     look: Mapping[str, Style] = field(default_factory=dict)  # of the lines, for a legend
     legend: Sequence[tuple[str, str]] = ()  # (colour, words) of what is outlined
-    grids: Sequence[SampleGrid] = ()
+    grids: Sequence[Table] = ()
     wide: bool = False  # one picture as wide as the page
 
 
@@ -99,7 +105,7 @@ def network_figures(study: Study) -> PaperFigure:
     )
 
 
-def schedule_figure(study: Study, epochs: Epochs) -> PaperFigure:
+def schedule_figure(study: Study) -> PaperFigure:
     """Figure 3: the first seed of either combined training."""
     combined = [study.cells[f"{start}-combined"] for start in AUTOENCODERS.values()]
     runs = [trained.runs[0] for trained in combined if trained.runs]
@@ -110,12 +116,12 @@ def schedule_figure(study: Study, epochs: Epochs) -> PaperFigure:
         "grey: past the end. Minibatches of either kind are shuffled in proportion to the two sets (reading 27), so "
         "with few labels few updates see one. The unlabelled set is split like the labelled one (3), which decides how "
         "many minibatches an epoch has. The paper draws 80 epochs (28).",
-        schedule_panels(runs, epochs),
+        schedule_pictures(runs),
         lacking(combined),
     )
 
 
-def reconstruction_figure(study: Study, epochs: Epochs, share: bool = False) -> PaperFigure:
+def reconstruction_figure(study: Study, share: bool = False) -> PaperFigure:
     """Figure 4: the first seed of every training with a decoder; with `share` a sentence stands in its place."""
     decoders = [t for name, t in study.cells.items() if name.startswith(tuple(AUTOENCODERS.values())) and _decodes(t)]
     runs = [trained.runs[0] for trained in decoders if trained.runs]
@@ -131,7 +137,9 @@ def reconstruction_figure(study: Study, epochs: Epochs, share: bool = False) -> 
         "overlap, as in the preset paper (13); through AERes18's pooled bottleneck passes a photograph as 512 numbers "
         "(15). A mean squared error (equation 1) is small without any small lesion in the picture (25).",
         holes=holes,
-        grids=[] if share else sample_grids(runs, epochs),
+        grids=[]
+        if share
+        else sample_grids(runs, "In the rows: what came out.", "None of these trainings has a decoder."),
     )
 
 

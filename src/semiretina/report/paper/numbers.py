@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from semiretina.data.split import Split
-from semiretina.methods.combined import meant
 from semiretina.report.paper.cells import BASELINES, CELLS, TABLE_2, TRAININGS
 from semiretina.report.runs import Run
 
@@ -69,11 +68,17 @@ def number(name: str, runs: Sequence[Run], hole: str = "", note: str = "") -> Nu
 def _balance(run: Run) -> str:
     """How a combined training weights its losses; "" for any other training."""
     method = run.config["stages"][-1]["method"]
-    if method["name"] != "combined":
-        return ""
-    fixed = method.get("lambda_cl")
-    balance = meant(fixed, method.get("balance"))
-    return f"fixed λ = {1.0 if fixed is None else fixed:g}" if balance == "fixed" else balance
+    if method["name"] == "balanced":
+        return balance_in_words(method.get("balance", {}))
+    return f"fixed λ = {method['lambda_cl']:g}" if method["name"] == "combined" else ""
+
+
+def balance_in_words(settings: Mapping[str, Any]) -> str:
+    """How weights move, and by which parameters: "balanced, ρ = 0.1"."""
+    name = settings.get("name", "norm_ratio")
+    words = {"norm_ratio": "balanced", "rho": "ρ"}
+    parameters = [f"{words.get(key, key)} = {value:g}" for key, value in settings.items() if key != "name"]
+    return ", ".join([words.get(name, name), *parameters])
 
 
 def table_two(numbers: Mapping[str, Number]) -> list[tuple[str, list[Number]]]:

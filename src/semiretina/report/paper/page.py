@@ -9,7 +9,7 @@ from pathlib import Path
 
 from semiretina import __version__
 from semiretina.files import write_text
-from semiretina.report.balance_panel import balance_panels
+from semiretina.report.loss_weights import loss_weight_pictures
 from semiretina.report.paper.cells import CELLS
 from semiretina.report.paper.claims import CLAIMS, paper_gains
 from semiretina.report.paper.curve_figures import curve_figures, loss_pictures
@@ -33,7 +33,7 @@ from semiretina.report.paper.searches import chance_findings, searches
 from semiretina.report.paper.study import Study, Trained, read_study
 from semiretina.report.paper.table1 import Point
 from semiretina.report.paper.tables import networks, reconstructions, split_table, table_one
-from semiretina.report.settings import settings
+from semiretina.report.settings import settings_of
 from semiretina.report.share import Hide, decide, hiding
 from semiretina.report.template import render
 
@@ -50,7 +50,6 @@ def write_paper_report(out: Path, share: bool | None = None) -> Path:
     share = decide("reproduce", study.runs, share)
     if share:
         study = _public(study, hiding(study.runs, study.runs))
-    epochs = {run.label: run.epochs() for run in study.runs}
     numbers = {name: number(name, t.runs, t.hole, t.note) for name, t in study.cells.items()}
     combined = [t.runs[0] for t in study.cells.values() if t.cell.training == "AE-CL combined" and t.runs]
     evidence = Evidence({name: t.runs for name, t in study.cells.items()}, study.role)
@@ -74,17 +73,17 @@ def write_paper_report(out: Path, share: bool | None = None) -> Path:
             "figures": [
                 lesion_figure(split, share),
                 network_figures(study),
-                schedule_figure(study, epochs),
-                reconstruction_figure(study, epochs, share),
+                schedule_figure(study),
+                reconstruction_figure(study, share),
                 *curve_figures(study),
             ],
-            "balances": balance_panels(combined, epochs),
+            "balances": loss_weight_pictures(combined),
             "split": split_table(split, study.runs[0]) if split else None,
             "reconstructions": reconstructions(study),
             "networks": networks(study),
             "losses": loss_pictures(study),
             "paper_pixels": pixels(PAPER_PHOTOGRAPHS, PAPER_SIZE),
-            "settings": [settings(run, share) for run in study.runs],
+            "settings": [settings_of(run, share) for run in study.runs],
             "version": __version__,
         },
     )

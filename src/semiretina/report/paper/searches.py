@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from semiretina.report.paper.cells import CELLS, TABLE_2
-from semiretina.report.paper.numbers import TASK, spread
+from semiretina.report.paper.numbers import TASK, balance_in_words, spread
 from semiretina.report.paper.study import Study, Trained
 from semiretina.report.paper.table1 import TITLES, Point, best_point, number_text
 from semiretina.report.runs import Run
@@ -47,13 +47,16 @@ def _accuracy(point: Point) -> str:
 
 
 def _settings(point: Point) -> str:
-    return ", ".join(f"{_name(key)} {number_text(value)}" for key, value in point.parameters.items())
+    return ", ".join(
+        balance_in_words(value) if key.endswith(".balance") else f"{_name(key)} {number_text(value)}"
+        for key, value in point.parameters.items()
+    )
 
 
 def _name(key: str) -> str:
     """A dotted key in words: "learning rate", and "first stage: learning rate"."""
     _, _, last = key.rpartition(".")
-    words = {**TITLES, "rho": "ρ", "lambda_cl": "λ"}.get(last, last)
+    words = TITLES.get(last, last)
     return f"first stage: {words}" if key.startswith("stages.0.") else words
 
 

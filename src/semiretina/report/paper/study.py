@@ -9,7 +9,7 @@ from typing import Any
 from semiretina.errors import BadData
 from semiretina.files import read_text
 from semiretina.report.paper.cells import CELLS, Cell
-from semiretina.report.paper.table1 import INDEX, TRAININGS, Point, read_points
+from semiretina.report.paper.table1 import INDEX, PAPER, Point, read_points
 from semiretina.report.runs import Run, check_complete, read_runs
 
 SCHEMA = 1
@@ -144,7 +144,7 @@ def _trained(name: str, raw: Mapping[str, Any], out: Path, seeds: int) -> Traine
 def _grids(raw: Mapping[str, Mapping[str, str]], out: Path) -> list[Grid]:
     grids = []
     stated = list(raw.items())
-    for number, training in enumerate(TRAININGS.values()):
+    for number, training in enumerate(PAPER):
         name, grid = stated[number] if number < len(stated) else ("", {})
         points = read_points(out / grid["folder"] / INDEX) if grid else []
         grids.append(Grid(training, name, points, grid.get("hole", "")))

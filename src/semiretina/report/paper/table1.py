@@ -25,6 +25,7 @@ PERCENTILES = (75, 80, 85, 90, 95)
 TRAININGS: Mapping[tuple[str, ...], str] = {
     ("reconstruction", "supervised"): "AE then CL",
     ("combined",): "AE-CL combined",
+    ("balanced",): "AE-CL combined",
 }
 
 _NO, _YES, _EITHER = (False,), (True,), (False, True)
