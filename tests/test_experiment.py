@@ -118,16 +118,17 @@ def test_overrides_reach_the_run(make_config, make_stage, tmp_path):
 # Selection, refit, the paper's protocol
 
 
-def with_val_auroc(monkeypatch, values):
-    """Validation's AUROC by epoch, instead of the true one."""
+def with_val_auroc(monkeypatch, values, accuracies=None):
+    """Validation's AUROC, and accuracy, by epoch, instead of the true ones."""
     from semiretina.training import epoch
 
-    real, given = epoch.scores_of, iter(values)
+    real, given, accuracy = epoch.scores_of, iter(values), iter(accuracies or ())
 
     def scores_of(phase, network, rows, method):
         scores = real(phase, network, rows, method)
         if "dr" in scores:
             scores["dr"]["auroc"] = next(given)
+            scores["dr"]["accuracy"] = next(accuracy, scores["dr"]["accuracy"])
         return scores
 
     monkeypatch.setattr(epoch, "scores_of", scores_of)
@@ -150,6 +151,17 @@ def test_with_few_validation_labels_the_last_epoch_counts(make_config, make_stag
     result = semiretina.train(make_config(make_stage("supervised", epochs=3)), tmp_path)
     assert result["counts"]["val"] < experiment.SELECT_FROM == 50
     assert result["selected_epoch"] == 3
+
+
+@pytest.mark.parametrize(("select", "selected"), [("auroc", 1), ("accuracy", 3)])
+def test_the_epoch_is_chosen_by_the_score_that_is_asked_for(
+    select, selected, make_config, make_stage, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(experiment, "SELECT_FROM", 2)
+    # Of the two epochs with the best accuracy the later has the higher AUROC.
+    with_val_auroc(monkeypatch, [0.9, 0.3, 0.4, 0.8], [0.5, 0.8, 0.8, 0.7])
+    config = make_config(make_stage("supervised", epochs=4), select=select)
+    assert semiretina.train(config, tmp_path)["selected_epoch"] == selected
 
 
 @pytest.mark.parametrize(

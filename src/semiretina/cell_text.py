@@ -46,11 +46,11 @@ def word(allowed: tuple[str, ...]) -> Callable[[str], str]:
 
 @lru_cache(maxsize=1000)
 def _not_one_of(text: str, allowed: tuple[str, ...]) -> str:
-    told = f"'{shown(text)}' is none of {', '.join(allowed)}"
+    why = f"'{shown(text)}' is none of {', '.join(allowed)}"
     bare = INVISIBLE.sub("", text).strip().lower()
     near = [word for word in allowed if bare == word or bare in WORDS.get(word, ())]
     near = near or difflib.get_close_matches(bare, allowed, n=1)
-    return f"{told}; did you mean '{near[0]}'?" if near else f"{told}{_unknown(text)}"
+    return f"{why}; did you mean '{near[0]}'?" if near else f"{why}{_unknown(text)}"
 
 
 def _unknown(text: str) -> str:
@@ -59,10 +59,10 @@ def _unknown(text: str) -> str:
 
 @lru_cache(maxsize=1000)
 def _not_whole(text: str, low: int, high: int) -> str:
-    told = f"'{shown(text)}' is not a whole number from {low} to {high}"
+    why = f"'{shown(text)}' is not a whole number from {low} to {high}"
     bare = INVISIBLE.sub("", text).replace(",", ".")
     try:
         value = float(bare)
     except ValueError:
-        return told + _unknown(text)
-    return f"{told}; write {value:.0f}" if value in range(low, high + 1) and bare != f"{value:.0f}" else told
+        return why + _unknown(text)
+    return f"{why}; write {value:.0f}" if value in range(low, high + 1) and bare != f"{value:.0f}" else why

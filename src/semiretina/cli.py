@@ -57,7 +57,7 @@ def train(
     """Train and evaluate one experiment, or all its folds; goes on by itself where the run folder holds a beginning."""
     from semiretina.config import load_config
     from semiretina.experiment import train as train_one
-    from semiretina.report.tables import results_table, to_text
+    from semiretina.report import results_table, to_text
     from semiretina.studies.folds import train_folds
 
     folder, read = out or Path("runs") / config.stem, load_config(config, o or ())
@@ -104,28 +104,23 @@ def reproduce(
     root: Annotated[Path, typer.Option(help="The source's folder.")],
     out: Annotated[Path, typer.Option(help="The study's folder; the same command goes on there.")],
     unlabeled: Annotated[list[str] | None, typer.Option(help="SOURCE=FOLDER, used without labels; repeatable.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="Folder: resnet18.safetensors, inceptionv3.safetensors.")] = None,
+    nearer: Annotated[str, typer.Option(help="SOURCE=FOLDER with labels, to pretrain on (section 5.3).")] = "",
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder: resnet18.safetensors, inceptionv3.safetensors; downloaded when not given."),
+    ] = None,
     preset: Annotated[str, typer.Option(help="paper, or corrected.")] = "corrected",
-    seeds: Annotated[int, typer.Option(help="How often each training is repeated.")] = 1,
+    seeds: Annotated[
+        int | None, typer.Option(help="How often each training is repeated; 3 when not given, 1 with --quick.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="In small: configs/paper/quick.toml.")] = False,
     share: Share = None,
 ) -> None:
     """Train everything that the paper trains, and write its tables and figures."""
+    from semiretina.studies.reproduce import Request
     from semiretina.studies.reproduce import reproduce as run
 
-    print(
-        run(
-            source,
-            root,
-            out,
-            unlabeled=unlabeled or (),
-            weights=weights,
-            preset=preset,
-            seeds=seeds,
-            quick=quick,
-            share=share,
-        )
-    )
+    print(run(Request(source, root, unlabeled or (), nearer, weights, preset, seeds, quick), out, share))
 
 
 @app.command()

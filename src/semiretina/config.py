@@ -125,6 +125,7 @@ class Config(_Section):
     seed: int = 0
     tasks: Annotated[list[str], Field(min_length=1)] = ["dr"]
     refit: Literal["none", "train+val"] = "none"  # "train+val": choose the epochs on val, then train afresh on both
+    select: Literal["auroc", "accuracy"] = "auroc"  # what chooses the epoch on val; the headline of what is reported
     track_test: bool = False  # the paper's protocol: test scores every epoch, never used to select
     open_test: bool = True  # false: the test set is never looked at, as in a grid search
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of the probability, for sensitivity, specificity, accuracy

@@ -135,7 +135,9 @@ def inspect_manifest(manifest: Path, *, also: Sequence[str] = ()) -> Reading:
             defects.append(Defect(line, "", "repeats the header; delete the row"))
             continue
         record, wrong = parse(cells)
-        defects += [_placed(line, problem) for problem in wrong]
+        for problem in wrong:
+            column, why = problem.removeprefix("column ").split(": ", 1)
+            defects.append(Defect(line, column, why))
         if record is None:
             continue
         before = seen.setdefault(str(record.path), line)
@@ -194,23 +196,21 @@ def row_parser(names: tuple[str, ...], base: Path) -> Callable[[Sequence[str]], 
 
 
 def _header_defects(header: Sequence[str], also: Sequence[str]) -> list[Defect]:
-    found = []
+    defects = []
     if "path" not in header:
-        told = (
-            f"no column 'path' among {', '.join(map(shown, header))}; `semiretina data import table` makes a manifest"
-        )
+        why = f"no column 'path' among {', '.join(map(shown, header))}; `semiretina data import table` makes a manifest"
         if any(Path(name).suffix.lower() in (".jpg", ".jpeg", ".png", ".tif", ".tiff") for name in header):
-            told = f"no header but a photograph, and so {told}; the first line must name the columns"
-        found.append(Defect(1, "", told))
+            why = f"no header but a photograph, and so {why}; the first line must name the columns"
+        defects.append(Defect(1, "", why))
     for name in sorted({name for name in header if name and header.count(name) > 1}):
-        found.append(Defect(1, name, f"the column {name} stands there more than once; keep one"))
+        defects.append(Defect(1, name, f"the column {name} stands there more than once; keep one"))
     for name in header:
         bare = INVISIBLE.sub("", name).strip()
         near = [column for column in COLUMNS if column.lower() == bare.lower()]
         near = near or difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.75)
         if name not in COLUMNS and name not in also and near and near[0] not in header:
-            found.append(Defect(1, name, f"unknown column '{shown(name)}'; did you mean '{near[0]}'? Rename it"))
-    return found
+            defects.append(Defect(1, name, f"unknown column '{shown(name)}'; did you mean '{near[0]}'? Rename it"))
+    return defects
 
 
 @lru_cache(maxsize=10_000)
@@ -240,11 +240,6 @@ def _located(base: Path, text: str) -> Path:
     return Path(os.path.normpath(base / text)) if ".." in text else base / text
 
 
-def _placed(row: int, problem: str) -> Defect:
-    column, why = problem.removeprefix("column ").split(": ", 1)
-    return Defect(row, column, why)
-
-
 _PARSERS: dict[str, Callable[[str], object]] = {
     "eye": word(("left", "right")),
     "split": word(ROLES),
@@ -257,10 +252,8 @@ _PARSERS: dict[str, Callable[[str], object]] = {
 
 
 def _cell(value: object, base: Path) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, Path):
-        value = Path(os.path.abspath(value))  # a relative path starts where the program does, not at the manifest
-        inside = value.is_relative_to(base) or value.is_relative_to(base.parent)
-        return Path(os.path.relpath(value, base)).as_posix() if inside else str(value)
-    return str(value)
+    if not isinstance(value, Path):
+        return "" if value is None else str(value)
+    value = Path(os.path.abspath(value))  # a relative path starts where the program does, not at the manifest
+    inside = value.is_relative_to(base) or value.is_relative_to(base.parent)
+    return Path(os.path.relpath(value, base)).as_posix() if inside else str(value)

@@ -199,14 +199,14 @@ def _not_text(content: bytes) -> str:
 
 
 def _strange(number: int, header: Sequence[str], cells: Sequence[str], foreign: bool, control: bool) -> list[Defect]:
-    found = []
+    defects = []
     for name, cell in zip(header, cells, strict=True):
         if foreign and _FOREIGN.search(cell):
             guess = shown(cell.encode("utf-8", "surrogateescape").decode("cp1252", "replace"))
-            found.append(Defect(number, name, f"not UTF-8 text ('{guess}', if it is Windows-1252); {_SAVE}"))
+            defects.append(Defect(number, name, f"not UTF-8 text ('{guess}', if it is Windows-1252); {_SAVE}"))
         elif control and CONTROL.search(cell):
-            found.append(Defect(number, name, f"'{shown(cell)}' holds a control character; type the cell anew"))
-    return found
+            defects.append(Defect(number, name, f"'{shown(cell)}' holds a control character; type the cell anew"))
+    return defects
 
 
 def _broken(error: str) -> str:
@@ -214,7 +214,7 @@ def _broken(error: str) -> str:
 
 
 def _uneven(cells: Sequence[str], width: int, separator: str) -> str:
-    told = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} under {width} columns"
+    count = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'} under {width} columns"
     others = [mark for mark in SEPARATORS if mark != separator and any(mark in cell for cell in cells)]
     names = {",": "','", ";": "';'", "\t": "tabs"}
-    return f"{told} (is it separated by {names[others[0]]}? the header is by {names[separator]})" if others else told
+    return f"{count} (is it separated by {names[others[0]]}? the header is by {names[separator]})" if others else count

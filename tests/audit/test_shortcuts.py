@@ -7,7 +7,7 @@ import pytest
 
 from semiretina.audit.pictures import SMALL, STATISTICS, Pictures
 from semiretina.audit.probe import cross_validated
-from semiretina.audit.shift import find_shift, likely_share, shift_findings, spoken_mix
+from semiretina.audit.shift import find_shift, likely_fraction, shift_findings, spoken_mix
 from semiretina.audit.shortcuts import find_shortcuts, shortcut_findings
 from semiretina.data.pixel_store import Entry
 from semiretina.records import Record
@@ -139,14 +139,14 @@ def test_the_mix_is_told_only_by_a_probe_that_tells_something(random):
     groups = [f"g{n}" for n in range(600)]
     shift = find_shift(records(grades), groups, pictures(numbers))
     assert shift is not None
-    assert np.isnan(shift.share_unlabeled.value)
+    assert np.isnan(shift.fraction_unlabeled.value)
     assert "cannot be told" in spoken_mix(shift)
     # Half of the labelled are sick; of the unlabelled eight in ten.
     sick = np.concatenate([np.tile([0, 1], 150), np.arange(300) % 10 < 8]).astype(float)
     numbers[:, 0] += 2 * sick
     shift = find_shift(records(grades), groups, pictures(numbers))
     assert shift is not None
-    share = shift.share_unlabeled
+    share = shift.fraction_unlabeled
     assert share.low < 0.8 < share.high
     assert share.value == pytest.approx(0.8, abs=0.1)
     assert "of the unlabelled about" in spoken_mix(shift)
@@ -159,9 +159,9 @@ def test_no_shift_without_unlabelled_photographs(random):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_the_likely_share_of_a_perfectly_calibrated_probe(share):
+def test_the_likely_fraction_of_a_perfectly_calibrated_probe(share):
     # x ~ N(0, 1) or N(2, 1); at a prior of 0.3 the posterior is logistic in 2 x - 2 + log(0.3 / 0.7).
     random = np.random.default_rng(0)
     x = random.normal(0, 1, 20_000) + 2 * (random.random(20_000) < share)
     posterior = 1 / (1 + np.exp(-(2 * x - 2 + np.log(0.3 / 0.7))))
-    assert likely_share(posterior, 0.3) == pytest.approx(share, abs=0.02)
+    assert likely_fraction(posterior, 0.3) == pytest.approx(share, abs=0.02)

@@ -76,7 +76,9 @@ def check(cache, files):
 def run(code, *arguments, **options):
     """Python in another process; `PixelCache`, `Path`, `sys`, `SIZE` are there."""
     head = f"import sys, time\nfrom pathlib import Path\nSIZE = {SIZE}\n"
-    head += "from semiretina.data import pixel_appender, pixels\nfrom semiretina.data.pixel_cache import PixelCache\n"
+    head += (
+        "from semiretina.data import pixel_appender, pixel_cache\nfrom semiretina.data.pixel_cache import PixelCache\n"
+    )
     return subprocess.Popen([sys.executable, "-c", head + code, *map(str, arguments)], text=True, **options)
 
 
@@ -222,11 +224,11 @@ def test_index_and_journal_hold_what_the_docs_say(tmp_path, photographs):
 
 SLOWLY = """
 pixel_appender.SECONDS_BETWEEN_COMMITS = 0.05
-real = pixels.read_photograph
+real = pixel_cache.read_photograph
 def slowly(*arguments):
     time.sleep(0.02)
     return real(*arguments)
-pixels.read_photograph = slowly
+pixel_cache.read_photograph = slowly
 """
 ADD = "print(len(PixelCache(Path(sys.argv[1]), SIZE).add([Path(file) for file in sys.argv[2:]])))"
 

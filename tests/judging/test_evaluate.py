@@ -13,6 +13,7 @@ from semiretina import checkpoint
 from semiretina.config import load_config
 from semiretina.errors import BadConfig, BadData, NonFiniteLoss
 from semiretina.judging.evaluate import evaluate
+from semiretina.judging.ledger import read_ledger
 from semiretina.report.runs import read_runs
 from semiretina.report.scores_text import to_text
 
@@ -84,6 +85,23 @@ def test_a_run_knows_its_ungradable_patients(run):
     assert again["scores"] == result["test"]
     assert (again["photographs"], again["ungradable"], again["unreadable"]) == (16, 4, 0)
     assert evaluate(run, "val")["scores"] == result["val"]
+
+
+def test_a_tracked_training_looks_again_where_it_begins_again(rows, pixel_cache, tmp_path):
+    manifest = write(tmp_path / "manifest.csv", rows)
+    data = {"manifest": str(manifest), "size": 32, "crop": "none", "cache": str(pixel_cache)}
+    model = {"name": "aecl1", "widths": [4, 6, 8]}
+    config = {"data": data, "model": model, "stages": [STAGE], "engine": {"device": "cpu"}, "track_test": True}
+
+    def tracked():
+        semiretina.train(config, tmp_path / "run")
+        return [look.kind for look in read_ledger(manifest)]
+
+    assert tracked() == ["tracked"]
+    (tmp_path / "run" / "result.json").unlink()
+    assert tracked() == ["tracked"]  # it went on at its end
+    shutil.rmtree(tmp_path / "run")
+    assert tracked() == ["tracked", "tracked"]
 
 
 def test_in_another_manifest_what_cannot_be_read_is_referred(run, rows, tmp_path):

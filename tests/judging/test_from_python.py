@@ -211,6 +211,9 @@ def test_features_are_those_of_the_pictures_as_they_are_seen(grader, pictures, t
         grader.features([folder, tmp_path / "empty.png"])
     with pytest.raises(MissingInput, match=r"gone\.png: no such file"):
         grader.features(tmp_path / "gone.png")
+    with pytest.raises(BadData, match="no photograph; give"):
+        grader.features([])
+    assert grader.predict([]) == []
 
 
 def test_a_heat_map_is_a_picture_of_one_answer(grader, pictures):

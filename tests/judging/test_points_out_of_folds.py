@@ -17,8 +17,9 @@ from semiretina.data.split import read_split
 from semiretina.errors import BadConfig, BadData, MissingInput, Refused
 from semiretina.judging.ledger import looks
 from semiretina.methods import METHODS
+from semiretina.report.operating_point import operating_point
+from semiretina.report.run_set import RunSet
 from semiretina.report.runs import read_runs
-from semiretina.report.score_sheets import operating_sheet
 from semiretina.run_folder import RunFolder
 from semiretina.scoring.thresholds import LEAST
 from semiretina.studies.folds import train_folds
@@ -146,9 +147,9 @@ def test_points_are_fixed_on_the_answers_of_all_folds(configure, clinic, folds, 
     own, joint = (looks(clinic, RunFolder(run).read_result()["split_sha256"]) for run in (out, folds))
     assert (own.count, own.others) == (1, {})
     assert (joint.count, joint.others) == (1, {})
-    sheet = operating_sheet(read_runs([out]))
-    assert sheet
-    assert "out-of-fold answers of 2 networks, cv" in str(sheet.rows)
+    shown = operating_point(RunSet(read_runs([out])))
+    assert shown
+    assert "out-of-fold answers of 2 networks, cv" in str(shown.blocks)
 
 
 def test_folds_leave_a_given_test_set_alone_and_say_so_once_a_fold(configure, folds, tmp_path, capsys):

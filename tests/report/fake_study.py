@@ -19,9 +19,21 @@ STAGES = {
     "AE-CL combined": ("combined",),
 }
 ABSENT = "weights absent: {}.safetensors in the folder --weights"
+NO_NEARER = "no photographs to pretrain on: name a source that has labels by --nearer SOURCE=FOLDER"
 
 
-def make_study(out, *, preset="corrected", seeds=1, trained=None, failed=None, weights=False, quick=False, masks=False):
+def make_study(
+    out,
+    *,
+    preset="corrected",
+    seeds=1,
+    trained=None,
+    failed=None,
+    weights=False,
+    quick=False,
+    masks=False,
+    nearer=False,
+):
     """A folder with study.json and the runs of `trained`: cell -> seeds. Without `weights` pretrained cells are holes.
 
     `failed`: cell -> {seed: why}. `masks` gives the photographs lesion masks.
@@ -30,6 +42,7 @@ def make_study(out, *, preset="corrected", seeds=1, trained=None, failed=None, w
     cells = {}
     for name, cell in CELLS.items():
         hole = ABSENT.format(cell.weights) if cell.weights and not weights else ""
+        hole = NO_NEARER if cell.nearer and not nearer else hole
         runs = []
         for seed in (trained or {}).get(name, ()):
             runs.append(f"runs/{name}-seed{seed}")
@@ -42,6 +55,7 @@ def make_study(out, *, preset="corrected", seeds=1, trained=None, failed=None, w
         "source": "messidor",
         "root": "/data/messidor",
         "unlabeled": ["messidor_extension=/data/extension"],
+        "nearer": "eyepacs=/data/eyepacs" if nearer else "",
         "preset": preset,
         "quick": quick,
         "seeds": seeds,
@@ -113,6 +127,18 @@ def set_curve(run, values, role="test"):
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def set_losses(run, train, test):
+    """The classifier's loss of the last stage's epochs, in training and on the test photographs."""
+    file = Path(run) / "log.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    last = max(row["stage"] for row in rows)
+    epochs = [row for row in rows if row["kind"] == "epoch" and row["stage"] == last]
+    for row, own, held_out in zip(epochs, train, test, strict=True):
+        row["train"]["loss_dr"] = own
+        row["test"]["dr"]["loss"] = held_out
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def make_split(folder, masks):
     """Twelve labelled and four unlabelled photographs of two hospitals, with their files."""
     folder.mkdir(parents=True)
@@ -158,6 +184,24 @@ def mask(file, spots, row):
     for number in range(spots):
         marked[row : row + 3, 30 + 20 * number : 33 + 20 * number] = 255
     Image.fromarray(marked).save(file)
+
+
+def add_search(out, name, scores):
+    """Trials of a cell: (accuracy, AUROC) each, None where it diverged, "open" where it is not trained yet."""
+    study = read(out)
+    study.setdefault("searches", {})[name] = f"searches/{name}"
+    write_study(out, study)
+    folder = out / "searches" / name
+    folder.mkdir(parents=True)
+    lines = []
+    for number, score in enumerate(scores):
+        status = "open" if score == "open" else "diverged" if score is None else "done"
+        accuracy, auroc = score if status == "done" else (None, None)
+        balance = {"name": "norm_ratio", "rho": 0.5}
+        parameters = {"stages.-1.optimizer.lr": round(0.001 * (number + 1), 4), "stages.-1.method.balance": balance}
+        point = {"key": f"t{number}", "parameters": parameters, "status": status, "accuracy": accuracy, "auroc": auroc}
+        lines.append(json.dumps(point) + "\n")
+    (folder / "points.jsonl").write_text("".join(lines))
 
 
 def add_grid(out, name, accuracies, *, hole=""):

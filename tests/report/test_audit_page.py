@@ -117,7 +117,7 @@ def test_shortcuts_and_shift(tmp_path):
     found = audit(shortcuts=probes, shift=shift)
     text = to_text(found)
     assert "AUROC of 'dr' without the retina: mean colour 0.80 [0.70, 0.90]; site 0.60 [0.50, 0.70]" in text
-    assert "AUROC of labelled against unlabelled: 0.90 [0.80, 0.95]; the share with retinopathy" in text
+    assert "AUROC of labelled against unlabelled: 0.90 [0.80, 0.95]; the fraction with retinopathy" in text
     texts = page_of(tmp_path, found).texts
     words = [text for text in texts if text.strip()]
     assert words[words.index("mean colour") :][:5] == ["mean colour", "dr", "90", "0.80 [0.70, 0.90]", "yes"]

@@ -11,8 +11,9 @@ from pages import Page, check_is_built_for_readers, check_pictures, check_stands
 
 from semiretina.errors import MissingInput
 from semiretina.report import write_report
+from semiretina.report.confusions import confusion_matrices
+from semiretina.report.run_set import RunSet
 from semiretina.report.runs import read_runs
-from semiretina.report.score_panels import Answered, confusions
 
 
 def report(runs, out):
@@ -143,7 +144,7 @@ def test_classes_get_a_confusion_matrix_and_outputs_a_curve_each(tmp_path):
     page = report([run], tmp_path / "out")
     matrices = [a["aria-label"] for a in page.all("div") if "Confusion matrix" in a.get("aria-label", "")]
     outputs = ("severity", "lesions.MA", "lesions.HE", "lesions.EX", "lesions.SE")
-    assert matrices == [f"Confusion matrix of run, {output}" for output in outputs]
+    assert matrices == [f"Table: Confusion matrix of run, {output}" for output in outputs]
     curves = [img["alt"] for img in page.all("img") if "ROC curves" in img["alt"]]
     assert curves == [f"lesions.{lesion}: ROC curves on test." for lesion in ("MA", "HE", "EX", "SE")]
     assert page.picture("severity: quadratic kappa on test")
@@ -164,9 +165,14 @@ def test_a_confusion_matrix_counts_answers_by_true_class(tmp_path):
         labels = ["" if truth is None else int(truth == k) for k in range(3)]
         lines += [f"{path}.jpg,,,severity,grade {k},{labels[k]},{probabilities[k]}" for k in range(3)]
     (run / "predictions-test.csv").write_text("\n".join(lines) + "\n")
-    [confusion] = confusions("severity", Answered(read_runs([run])))
-    assert confusion.classes == ["grade 0", "grade 1", "grade 2"]
-    assert confusion.counts == [[1, 0, 1], [1, 0, 0], [0, 0, 2]]
+    [matrix] = confusion_matrices("severity", RunSet(read_runs([run])))
+    assert matrix.columns == ["", "grade 0", "grade 1", "grade 2"]
+    assert [[cell.text for cell in row] for row in matrix.rows] == [
+        ["grade 0", "1", "0", "1"],
+        ["grade 1", "1", "0", "0"],
+        ["grade 2", "0", "0", "2"],
+    ]
+    assert [[cell.shade for cell in row[1:]] for row in matrix.rows] == [[50, 0, 50], [100, 0, 0], [0, 0, 100]]
 
 
 def test_the_papers_protocol_stands_beside_the_single_look(tmp_path):

@@ -1,13 +1,14 @@
 """The page of a reproduction, whole or with holes: every table, figure and claim, and nothing under a wrong name."""
 
+import json
 import re
 
 import pytest
-from fake_study import add_grid, make_study, read, set_result, write_study
+from fake_study import add_grid, add_search, make_study, read, set_result, write_study
 from pages import Page, check_is_built_for_readers, check_pictures, check_stands_alone
 
 from semiretina.report.paper.cells import CELLS
-from semiretina.report.paper.claims import claims
+from semiretina.report.paper.claims import CLAIMS
 from semiretina.report.paper.page import write_paper_report
 
 FIGURES = ("1", "2", "3", "4", "5a", "5b", "6a", "6b")
@@ -41,7 +42,7 @@ def paper(tmp_path_factory):
 def corrected(tmp_path_factory):
     """Preset `corrected`, whole, all cells trained, with lesion masks."""
     out = tmp_path_factory.mktemp("corrected") / "out"
-    make_study(out, trained=dict.fromkeys(CELLS, (0,)), weights=True, masks=True)
+    make_study(out, trained=dict.fromkeys(CELLS, (0,)), weights=True, masks=True, nearer=True)
     add_grid(out, "aeres18-ae-then-cl", [0.5, 0.6, 0.7, 0.8])
     add_grid(out, "aeres18-combined", [0.5, 0.6, 0.7, 0.8])
     set_result(out / "runs" / "aeres18-combined-seed0", 0.71, majority=0.6, n=90)
@@ -84,7 +85,7 @@ def test_every_table_figure_and_claim_has_its_place_in_order(either):
     places = [page.text.index(title, page.text.index(TITLES[0])) for title in TITLES]
     assert places == sorted(places)
     assert [a["id"] for a in page.all("section") if a["id"].startswith("figure")] == [f"figure-{n}" for n in FIGURES]
-    for claim in claims({}, "test"):
+    for claim in CLAIMS:
         assert claim.sentence in page.text
 
 
@@ -94,7 +95,7 @@ def test_in_small_and_selected_on_test_are_said_first(paper, corrected):
     assert "In small." in head
     assert "nothing about the paper's claims" in head
     assert "Selected on the test set." in head
-    for fact in ("Preset paper", "Extent quick: in small", "Seeds 2", "Trainings that stand 7 of 22", "Diverged 1"):
+    for fact in ("Preset paper", "Extent quick: in small", "Seeds 2", "Trainings that stand 7 of 26", "Diverged 1"):
         assert fact in head
     assert "Points of the grid search 4 of 6" in head
     assert "messidor_extension=" not in page.text  # a folder on somebody's disk
@@ -102,21 +103,22 @@ def test_in_small_and_selected_on_test_are_said_first(paper, corrected):
     head = page.text[: page.text.index("Table 2:")]
     assert "In small." not in head
     assert "Selected on the test set." not in head
-    assert "Trainings that stand 11 of 11" in head
-    assert "Cells without a number 0 of 11" in head
+    assert "Trainings that stand 13 of 13" in head
+    assert "Cells without a number 0 of 13" in head
 
 
 def test_holes_say_why(paper):
     out, page = paper
     head = page.text[: page.text.index("Table 2:")]
-    assert "8 of 11 cells are holes, or lack a seed" in head
+    assert "10 of 13 cells are holes, or lack a seed" in head
     assert "AECL1, AE-CL combined: diverged: seed 1 (runs/aecl1-combined-seed1: the loss became nan" in head
     assert str(out) not in head
     table = section(page, TITLES[0])
     assert table.count(ABSENT) == 3
     rows = section(page, "The baselines of figure 5")
     assert rows.count("weights absent: ") == 2
-    assert rows.count("not trained yet") == 2
+    assert rows.count("not trained yet") == 3
+    assert rows.count("no photographs to pretrain on: name a source that has labels by --nearer SOURCE=FOLDER") == 1
 
 
 def test_table_two_holds_the_headline_and_what_belongs_beside_it(paper):
@@ -135,7 +137,7 @@ def test_table_two_holds_the_headline_and_what_belongs_beside_it(paper):
 def test_corrected_there_is_one_look_and_no_maximum(corrected):
     table = section(corrected[1], TITLES[0])
     assert "max over epochs" not in table
-    found = "AERes18, pretrained, AE-CL combined aeres18, 128 px 89.08 71.00 61.0 to 76.0 60.0 90 1 norm_ratio"
+    found = "AERes18, pretrained, AE-CL combined aeres18, 128 px 89.08 71.00 61.0 to 76.0 60.0 90 1 balanced"
     assert found in table
 
 
@@ -176,8 +178,9 @@ def test_the_split_is_told_by_hospital_beside_the_papers(corrected):
 def test_parameters_and_pixels_stand_beside_the_papers(corrected):
     part = section(corrected[1], "Parameters and pixels")
     # 40 training photographs of 128 x 128 x 3; ResNet18 has 11,177,025 parameters with one output.
-    assert "ResNet18 resnet18, 128 px 11,177,025 no decoder 11,689,512 40 1,966,080 0.2 63.9" in part
-    assert "Res18 res18, 128 px 11,178,569 no decoder – 40 1,966,080 0.2 –" in part
+    assert "ResNet18 resnet18, 128 px 513 11,177,025 no decoder 11,689,512 40 1,966,080 0.2 63.9 17,254" in part
+    # C of Res18: 512 x 4 + 4 and 4 + 1.
+    assert "Res18 res18, 128 px 2,057 11,178,569 no decoder – 40 1,966,080 0.2 – –" in part
     assert part.count("27,161,264") == 1
     assert "747,110,400" in part
 
@@ -193,11 +196,54 @@ def test_a_study_that_has_only_begun_gives_a_page_of_holes(tmp_path):
     begun = {key: value for key, value in read(out).items() if key not in ("seeds", "cells", "grids")}
     write_study(out, begun)
     page = page_of(out)
-    assert "11 of 11 cells are holes, or lack a seed" in page.text
+    assert "13 of 13 cells are holes, or lack a seed" in page.text
     assert not page.all("img")
     for hole in ("No training has drawn a split yet.", "No network has been built yet.", "No training stands yet."):
         assert hole in page.text
     assert all(f"figure-{number}" in page.source for number in FIGURES)
+
+
+def test_how_the_settings_were_chosen_is_told(tmp_path):
+    out = make_study(tmp_path / "out", trained={"aecl1-baseline": (0,)})
+    add_search(out, "aecl1-baseline", [(0.7, 0.9), (0.8, 0.6), (0.8, 0.7), None, "open"])
+    add_search(out, "aecl1-combined", [None])
+    page = page_of(out)
+    assert "Trials for settings 3 of 6" in page.text
+    part = page.text[page.text.index("How the settings were chosen", page.text.index("Table 2:")) :]
+    # The highest accuracy, and of two such the one of the higher AUROC.
+    assert "AECL1 4 1 not trained yet learning rate 3e-3, balanced, ρ = 0.5 80.0, AUROC 0.700" in part
+    assert "learning rate 1e-3, balanced, ρ = 0.5: 70.0, AUROC 0.900 " in part
+    assert "learning rate 3e-3, balanced, ρ = 0.5: 80.0, AUROC 0.700 (chosen)" in part
+    assert "learning rate 4e-3, balanced, ρ = 0.5: diverged" in part
+    assert "AECL1, AE-CL combined 1 none: every trial diverged –" in part
+
+
+def test_a_training_that_ends_at_chance_where_its_baseline_learns_is_a_finding(tmp_path):
+    trained = {"aecl1-baseline": (0,), "aecl1-combined": (0,), "aecl1-ae-then-cl": (0,)}
+    out = make_study(tmp_path / "out", trained=trained)
+    for cell, accuracy in {"aecl1-baseline": 0.9, "aecl1-ae-then-cl": 0.75, "aecl1-combined": 0.6}.items():
+        set_result(out / "runs" / f"{cell}-seed0", accuracy, majority=0.55)  # intervals begin 0.1 below
+    add_search(out, "aecl1-combined", [(0.6, 0.5), (0.6, 0.5)])
+    page = page_of(out)
+    said = (
+        "At chance. AECL1, AE-CL combined ends at chance: 60.0 %, no better than the majority vote, 55.0 %, where "
+        "AECL1 learns: 90.0 %. That is so after 2 trials for either: "
+    )
+    assert said in page.text
+    assert page.text.count("At chance.") == 1
+    set_result(out / "runs" / "aecl1-baseline-seed0", 0.6, majority=0.55)
+    assert "At chance." not in page_of(out).text
+
+
+def test_held_out_reconstruction_errors_stand_beside_figure_4(tmp_path):
+    out = make_study(tmp_path / "out", seeds=2, trained={"aecl1-combined": (0, 1), "aecl1-baseline": (0,)})
+    for seed, error in enumerate((0.001, 0.002)):
+        file = out / "runs" / f"aecl1-combined-seed{seed}" / "result.json"
+        result = json.loads(file.read_text())
+        file.write_text(json.dumps(result | {"reconstruction": {"mse": error, "mse_unlabeled": 2 * error}}))
+    part = section(page_of(out), "Figure 4: ")
+    row = "AECL1, AE-CL combined 0.00150 (0.00100 to 0.00200) 0.00300 (0.00200 to 0.00400)"
+    assert row in part
 
 
 def test_different_test_lists_are_warned_of(tmp_path):

@@ -2,17 +2,19 @@
 
 import base64
 import io
+import json
 import re
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from fake_study import make_split, make_study, set_curve
+from fake_study import make_split, make_study, set_curve, set_losses
 from PIL import Image
 
+from semiretina.report.paper import curve_figures as curve_figures_module
+from semiretina.report.paper.curve_figures import curve_figures, loss_pictures
 from semiretina.report.paper.figures import (
     LESION_COLORS,
-    curve_figures,
     lesion_figure,
     network_figures,
     reconstruction_figure,
@@ -20,6 +22,7 @@ from semiretina.report.paper.figures import (
 )
 from semiretina.report.paper.network_figure import Level, built, network_picture
 from semiretina.report.paper.study import read_study
+from semiretina.report.pictures import Picture
 
 # Figure 2 of the paper (readings, row 11).
 ENCODER = ["128@256²", "256@128²", "512@64²", "512@32²", "1024@16²", "1024@8²", "2048@4²", "4096@2²"]
@@ -143,10 +146,6 @@ def study(tmp_path_factory):
     return read_study(out)
 
 
-def epochs_of(study):
-    return {run.label: run.epochs() for run in study.runs}
-
-
 def test_curves_are_means_over_seeds_from_the_classifiers_first_epoch(study):
     figures = {figure.number: figure for figure in curve_figures(study)}
     assert list(figures) == ["5a", "5b", "6a", "6b"]
@@ -184,6 +183,42 @@ def test_corrected_curves_are_those_of_validation(tmp_path):
     assert "the test set is looked at once" in figure.reading
 
 
+def test_the_majority_line_stays_where_a_refit_left_no_validation_scores(tmp_path, monkeypatch):
+    out = make_study(tmp_path / "out", trained={"aecl1-baseline": (0,), "res18-scratch": (0,)})
+    for run in (out / "runs").iterdir():
+        result = json.loads((run / "result.json").read_text())
+        (run / "result.json").write_text(json.dumps(result | {"val": {}, "trained_on": "train+val"}))
+        # Of the validation photographs one is healthy and three are not.
+        split = (run / "split.csv").read_text().splitlines(keepends=True)
+        role, grade = (split[0].rstrip().split(",").index(name) for name in ("role", "grade"))
+        rows = [line.rstrip("\n").split(",") for line in split[1:]]
+        chosen = [row for row in rows if row[grade] == "0"][:1] + [
+            row for row in rows if row[grade] in ("1", "2", "3")
+        ][:3]
+        for row in rows:
+            row[role] = "val" if row in chosen else "train" if row[grade] else row[role]
+        (run / "split.csv").write_text(split[0] + "".join(",".join(row) + "\n" for row in rows))
+    seen = {}
+
+    def panel(title, lines, unit, *, reference, **more):
+        seen[title] = reference
+        return Picture("data:", title, "")
+
+    monkeypatch.setattr(curve_figures_module, "epoch_picture", panel)
+    curve_figures(read_study(out))
+    line = ("majority vote", 0.75)
+    assert seen == {"Figure 5b: accuracy on validation": line, "Figure 6a: accuracy on validation": line}
+
+
+def test_the_loss_is_drawn_in_training_and_on_held_out_photographs(tmp_path):
+    out = make_study(tmp_path / "out", preset="paper", trained={"resnet18-scratch": (0,), "inceptionv3-scratch": (0,)})
+    set_losses(out / "runs" / "resnet18-scratch-seed0", [0.7, 0.4, 0.2, 0.05], [0.7, 0.5, 0.6, 0.9])
+    # The other run's log has no loss of training: half a comparison is none.
+    assert [picture.alt for picture in loss_pictures(read_study(out))] == [
+        "ResNet18, not pretrained: loss, by epoch. At the last epoch: training 0.05; test 0.9."
+    ]
+
+
 def test_figure_two_draws_what_the_runs_built(study):
     figure = network_figures(study)
     [picture] = figure.pictures
@@ -192,9 +227,9 @@ def test_figure_two_draws_what_the_runs_built(study):
 
 
 def test_schedule_and_reconstructions_show_one_seed_of_each(study):
-    schedule = schedule_figure(study, epochs_of(study))
+    schedule = schedule_figure(study)
     assert [p.alt for p in schedule.pictures] == [
         "Schedule of AECL1, AE-CL combined, seed 0: 20 of 220 minibatches in 4 epochs were labelled."
     ]
-    [grid] = reconstruction_figure(study, epochs_of(study)).grids
-    assert [label for label, _ in grid.reconstructions] == ["AECL1, AE then CL", "AECL1, AE-CL combined, seed 0"]
+    [grid] = reconstruction_figure(study).grids
+    assert [row[0].text for row in grid.rows] == ["original", "AECL1, AE then CL", "AECL1, AE-CL combined, seed 0"]

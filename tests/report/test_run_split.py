@@ -5,7 +5,8 @@ from full_run import make_full_run
 
 from semiretina.errors import Refused
 from semiretina.report.contents import gather
-from semiretina.report.data_card import counts_sheet
+from semiretina.report.data_card import counts_table
+from semiretina.report.run_set import RunSet
 from semiretina.report.runs import read_runs
 
 
@@ -24,8 +25,8 @@ def part_fellow_eyes(folder, by):
 def test_a_split_by_photograph_may_part_a_patients_eyes(tmp_path):
     run = part_fellow_eyes(tmp_path / "run", "photograph")
     assert run.split().counts["train"] == 5
-    sheet = counts_sheet(run.split(), run.label)
-    assert [cell.value for cell in sheet.rows[0]] == ["all photographs", "5", "79", "84"]
+    table = counts_table(run.split(), run.label)
+    assert [cell.text for cell in table.rows[0]] == ["all photographs", "5", "79", "84"]
 
 
 @pytest.mark.parametrize("default", [False, True])
@@ -34,7 +35,7 @@ def test_a_split_by_patient_that_parts_a_patients_eyes_is_refused(tmp_path, defa
     if default:
         run.config["data"].pop("by")
     with pytest.raises(Refused, match=r"split\.csv: .*group g0: test and train"):
-        gather([run], share=True)
+        gather(RunSet([run], shared=True))
 
 
 def test_a_group_of_the_file_stays_together_however_it_was_drawn(tmp_path):

@@ -21,9 +21,8 @@ from semiretina.experiment import train
 from semiretina.judging.evaluate import evaluate
 from semiretina.judging.grader import load
 from semiretina.judging.ledger import ledger_of, looks, read_ledger
-from semiretina.report import write_report
+from semiretina.report import results_table, write_report
 from semiretina.report.runs import check_complete, read_runs
-from semiretina.report.tables import results_table
 from semiretina.studies.folds import caution, train_folds
 
 FILES = [

@@ -130,9 +130,9 @@ def test_scores_are_those_of_the_scoring_room():
     more, whose = np.append(y, 1), np.append(patients, 0)
     assert DR.level_scores(more, unseen, whose, whose, 0.3) == binary_level(more, unseen, whose, whose, 0.3)
     graded = np.append(q.argmax(axis=1).astype(float), NAN)
-    found = SEVERITY.level_scores(np.append(grades, 1), np.vstack([q, np.full(5, NAN)]), whose, whose)
+    found = SEVERITY.level_scores(np.append(grades, 1), np.vstack([q, np.full(5, NAN)]), whose, whose, 0.5)
     assert found == class_level(np.append(grades, 1), graded, 5, whose, whose)
-    assert SEVERITY.part_scores(grades, q, patients) == class_part(grades, q.argmax(axis=1), patients)
+    assert SEVERITY.part_scores(grades, q, patients, 0.5) == class_part(grades, q.argmax(axis=1), patients)
 
 
 def test_what_labels_lack_for_an_operating_point():

@@ -13,8 +13,7 @@ from semiretina.judging.grader import load
 from semiretina.judging.predict import predict
 from semiretina.methods import METHODS
 from semiretina.records import LESIONS
-from semiretina.report import write_report
-from semiretina.report.tables import results_table, to_text
+from semiretina.report import results_table, to_text, write_report
 
 ORDINAL = "severity-ordinal:icdr"
 TASKS = ["dr", ORDINAL, "lesions", "dme"]

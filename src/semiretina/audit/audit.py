@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from semiretina.audit.copies import clusters_of, copy_findings, find_copies, torn_findings
-from semiretina.audit.finding import Finding, Found, Place, gather
+from semiretina.audit.finding import Finding, Place, Sighting, gather
 from semiretina.audit.labels import counts_of, label_findings
 from semiretina.audit.names import name_findings
 from semiretina.audit.paths import path_findings
@@ -55,7 +55,7 @@ class Audit:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values; a number that is not defined is None."""
-        found: dict[str, Any] = finite(
+        values: dict[str, Any] = finite(
             {
                 "manifest": str(self.manifest),
                 "photographs": len(self.reading.records),
@@ -78,7 +78,7 @@ class Audit:
                 "shift": asdict(self.shift) if self.shift else None,
             }
         )
-        return found
+        return values
 
 
 def audit_manifest(manifest: Path, cache: Path | None = None) -> Audit:
@@ -88,18 +88,18 @@ def audit_manifest(manifest: Path, cache: Path | None = None) -> Audit:
     """
     reading = inspect_manifest(manifest)
     records = reading.records
-    found = manifest_findings(manifest, reading)
+    sightings = manifest_findings(manifest, reading)
     pictures = look(records, cache or default_cache())
-    found += picture_findings(reading, pictures)
+    sightings += picture_findings(reading, pictures)
     sha256 = [entry.sha256 for entry in pictures.entries]
-    found += torn_findings(reading, sha256)
+    sightings += torn_findings(reading, sha256)
     copies = find_copies(pictures)
-    found += copy_findings(reading, copies)
+    sightings += copy_findings(reading, copies)
     groups = find_groups(records, sha256, "patient")
     probes = find_shortcuts(records, groups, pictures) if records else []
     shift = find_shift(records, groups, pictures) if records else None
-    found += [*shortcut_findings(probes), *shift_findings(shift)]
-    findings = gather(found)
+    sightings += [*shortcut_findings(probes), *shift_findings(shift)]
+    findings = gather(sightings)
     return Audit(
         manifest=manifest,
         reading=reading,
@@ -115,22 +115,22 @@ def audit_manifest(manifest: Path, cache: Path | None = None) -> Audit:
 
 
 @uncollected()
-def manifest_findings(manifest: Path, reading: Reading) -> list[Found]:
+def manifest_findings(manifest: Path, reading: Reading) -> list[Sighting]:
     """What can be said of a manifest without opening a photograph."""
-    found: list[Found] = []
+    sightings: list[Sighting] = []
     for defect in reading.defects:
         kind = "file" if not defect.row else "cell" if defect.column else "row"
         kind = "header" if defect.row == 1 and reading.header else kind
-        found.append((kind, Place((defect.row,) if defect.row else (), defect.column, detail=defect.why)))
+        sightings.append((kind, Place((defect.row,) if defect.row else (), defect.column, detail=defect.why)))
     unread = [name for name in reading.header if name and name not in COLUMNS]
     if unread:
-        found.append(("columns", Place((1,), detail=", ".join(unread))))
+        sightings.append(("columns", Place((1,), detail=", ".join(unread))))
     if "" in reading.header:
-        found.append(("columns", Place((1,), detail="a column without a name")))
-    found += path_findings(reading, manifest.resolve().parent)
-    found += name_findings(reading)
-    found += label_findings(reading)
-    return found
+        sightings.append(("columns", Place((1,), detail="a column without a name")))
+    sightings += path_findings(reading, manifest.resolve().parent)
+    sightings += name_findings(reading)
+    sightings += label_findings(reading)
+    return sightings
 
 
 def write_clusters(audit: Audit, out: Path) -> None:
@@ -156,11 +156,11 @@ def write_clusters(audit: Audit, out: Path) -> None:
 
 def _thumbnails(findings: Sequence[Finding], reading: Reading, pictures: Pictures) -> dict[str, bytes]:
     number_of = {str(record.path): number for number, record in enumerate(reading.records)}
-    found = {}
+    thumbnails = {}
     for finding in findings:
         for place in finding.places[:PICTURES]:
             for file in place.files:
                 number = number_of.get(file)
                 if number is not None and len(place.files) <= 2 and pictures.entries[number].row is not None:
-                    found[file] = pictures.jpeg(number)
-    return found
+                    thumbnails[file] = pictures.jpeg(number)
+    return thumbnails

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from semiretina.audit.finding import Found, Place
+from semiretina.audit.finding import Place, Sighting
 from semiretina.audit.names import fellow_key
 from semiretina.audit.pictures import Pictures
 from semiretina.data.same_pictures import Pair
@@ -19,7 +19,7 @@ KINDS = {"bytes": "copy-bytes", "identical": "copy-pixels", "copy": "copy-near"}
 
 def find_copies(pictures: Pictures) -> list[Pair]:
     """Every pair of records whose files ("bytes") or pictures agree; those of one file with the first of them alone."""
-    found = []
+    pairs = []
     first: dict[str, int] = {}
     different = []
     for number, entry in enumerate(pictures.entries):
@@ -27,13 +27,13 @@ def find_copies(pictures: Pictures) -> list[Pair]:
             continue
         before = first.setdefault(entry.sha256, number)
         if before != number:
-            found.append(Pair(before, number, "bytes", 1.0))
+            pairs.append(Pair(before, number, "bytes", 1.0))
         else:
             different.append(number)
     pixels = pictures.small if len(different) == len(pictures.small) else pictures.small[different]
     for pair in find_duplicates(pixels):
-        found.append(Pair(different[pair.first], different[pair.second], pair.kind, pair.score))
-    return sorted(found, key=lambda pair: (pair.first, pair.second))
+        pairs.append(Pair(different[pair.first], different[pair.second], pair.kind, pair.score))
+    return sorted(pairs, key=lambda pair: (pair.first, pair.second))
 
 
 def clusters_of(copies: Sequence[Pair], records: Sequence[Record]) -> list[str]:
@@ -44,7 +44,7 @@ def clusters_of(copies: Sequence[Pair], records: Sequence[Record]) -> list[str]:
     return [f"c{number}" if sizes[number] > 1 else "" for number in lowest]
 
 
-def copy_findings(reading: Reading, copies: Sequence[Pair]) -> Iterator[Found]:
+def copy_findings(reading: Reading, copies: Sequence[Pair]) -> Iterator[Sighting]:
     """The copies, those whose labels differ marked, and those that the given split tears apart."""
     sides = [_side(record.split) for record in reading.records]
     for copy in copies:
@@ -54,8 +54,8 @@ def copy_findings(reading: Reading, copies: Sequence[Pair]) -> Iterator[Found]:
         files = (str(one.path), str(other.path))
         names = f"{one.path.name} and {other.path.name}"
         kind = KINDS.get(copy.kind, "copy-near")
-        told = f"{names}: {copy.kind}, likeness {copy.score:.3f}" if kind == "copy-near" else names
-        yield kind, Place(rows, "path", files, told)
+        detail = f"{names}: {copy.kind}, likeness {copy.score:.3f}" if kind == "copy-near" else names
+        yield kind, Place(rows, "path", files, detail)
         differing = differing_labels(one, other)
         if differing:
             yield "conflict", Place(rows, differing[0].split()[0], files, f"{names}: {'; '.join(differing)}")
@@ -73,7 +73,7 @@ def differing_labels(one: Record, other: Record) -> list[str]:
     return [f"{name} {a} and {b}" for name, a, b in pairs if a not in (None, "") and b not in (None, "") and a != b]
 
 
-def torn_findings(reading: Reading, sha256: Sequence[str]) -> Iterator[Found]:
+def torn_findings(reading: Reading, sha256: Sequence[str]) -> Iterator[Sighting]:
     """Groups that training would refuse because given roles tear them, and fellow eyes by their names alone."""
     sides = [_side(record.split) for record in reading.records]
     if not any(sides):
@@ -93,19 +93,19 @@ def torn_findings(reading: Reading, sha256: Sequence[str]) -> Iterator[Found]:
 
 def _place(reading: Reading, members: Sequence[int]) -> Place:
     records = [reading.records[number] for number in members]
-    told = ", ".join(f"{record.path.name} {record.split}" for record in records[:4])
+    files = ", ".join(f"{record.path.name} {record.split}" for record in records[:4])
     whose = f"patient '{records[0].patient}': " if records[0].patient else ""
     rows = tuple(reading.rows[number] for number in members)
     return Place(
-        rows, "split", tuple(str(r.path) for r in records), whose + told + (", ..." if len(records) > 4 else "")
+        rows, "split", tuple(str(r.path) for r in records), whose + files + (", ..." if len(records) > 4 else "")
     )
 
 
 def _members(names: Sequence[str]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = defaultdict(list)
+    members: dict[str, list[int]] = defaultdict(list)
     for number, name in enumerate(names):
-        found[name].append(number)
-    return found
+        members[name].append(number)
+    return members
 
 
 def _side(role: str) -> str:

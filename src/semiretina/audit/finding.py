@@ -54,13 +54,13 @@ class Finding:
         return KINDS[self.kind].advice
 
 
-Found = tuple[str, Place]  # a kind and one place of it
+Sighting = tuple[str, Place]  # a kind and one place of it
 
 
-def gather(found: Iterable[Found]) -> list[Finding]:
+def gather(sightings: Iterable[Sighting]) -> list[Finding]:
     """One finding a kind, in the order of `KINDS`; places in the order of their rows."""
     places: dict[str, list[Place]] = {}
-    for kind, place in found:
+    for kind, place in sightings:
         places.setdefault(kind, []).append(place)
     assert places.keys() <= KINDS.keys(), places.keys() - KINDS.keys()
     return [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semiretina.audit.finding import Found, Place
+from semiretina.audit.finding import Place, Sighting
 from semiretina.records import LESIONS, MASK_COLUMNS, Reading, Record
 from semiretina.tasks import IMPLIED_LESIONS, TASKS
 
@@ -16,7 +16,7 @@ FEW = 10
 COUNTED = ("dataset", "site", "camera", "scale", "eye", "quality", "split")
 
 
-def label_findings(reading: Reading) -> Iterator[Found]:
+def label_findings(reading: Reading) -> Iterator[Sighting]:
     """What the labels say against each other, row by row, and what all of them together cannot teach."""
     contradictions: dict[tuple[str, str], list[int]] = defaultdict(list)
     ungradable = []
@@ -31,8 +31,8 @@ def label_findings(reading: Reading) -> Iterator[Found]:
             known_ones[labels] = contradictions_of(record)
         for contradiction in known_ones[labels]:
             contradictions[contradiction].append(row)
-    for (column, told), rows in contradictions.items():
-        yield "contradiction", Place(tuple(rows), column, detail=told)
+    for (column, why), rows in contradictions.items():
+        yield "contradiction", Place(tuple(rows), column, detail=why)
     if ungradable:
         yield "ungradable", Place(tuple(ungradable), "quality", detail=f"{len(ungradable)} graded, but 'ungradable'")
     yield from _classes(reading.records)
@@ -44,30 +44,30 @@ _labels = attrgetter("grade", "scale", "dme", *LESIONS, *MASK_COLUMNS)
 def contradictions_of(record: Record) -> list[tuple[str, str]]:
     """The cells that cannot be right together by the definitions of scales and `dme`: a column, and a sentence."""
     stated = {lesion: getattr(record, lesion) for lesion in LESIONS}
-    found = []
+    defects = []
     if record.grade is not None and record.scale:
         graded = f"grade = {record.grade} on {record.scale}"
         for lesion, implied in IMPLIED_LESIONS[record.scale].get(record.grade, {}).items():
             if stated[lesion] is not None and stated[lesion] != implied:
-                found.append((lesion, f"{lesion} = {stated[lesion]}, but {graded} means {lesion} = {implied}"))
+                defects.append((lesion, f"{lesion} = {stated[lesion]}, but {graded} means {lesion} = {implied}"))
         if record.grade == 0 and record.scale == "icdr" and record.dme:
-            found.append(("dme", f"dme = {record.dme}, but {graded} means no abnormality"))
+            defects.append(("dme", f"dme = {record.dme}, but {graded} means no abnormality"))
         if record.grade > 0 and set(stated.values()) == {0}:
-            found.append(("grade", f"{graded}, but MA, HE, EX and SE are all 0"))
+            defects.append(("grade", f"{graded}, but MA, HE, EX and SE are all 0"))
     if record.dme is not None and stated["EX"] is not None and (record.dme > 0) != (stated["EX"] > 0):
-        found.append(("dme", f"dme = {record.dme}, but EX = {stated['EX']}: dme tells where hard exudates are"))
+        defects.append(("dme", f"dme = {record.dme}, but EX = {stated['EX']}: dme tells where hard exudates are"))
     for lesion in LESIONS:
         if getattr(record, f"mask_{lesion}") is not None and stated[lesion] == 0:
-            found.append((f"mask_{lesion}", f"mask_{lesion} names a file, but {lesion} = 0"))
-    return found
+            defects.append((f"mask_{lesion}", f"mask_{lesion} names a file, but {lesion} = 0"))
+    return defects
 
 
-def _classes(records: Sequence[Record]) -> Iterator[Found]:
+def _classes(records: Sequence[Record]) -> Iterator[Sighting]:
     # A grade without a scale is a wrong cell, which is told of each.
     graded = Counter(r.scale for r in records if r.grade is not None and r.scale and r.quality != "ungradable")
     if len(graded) > 1:
-        told = ", ".join(f"{scale}: {count}" for scale, count in graded.items())
-        yield "scales", Place(column="scale", detail=told)
+        detail = ", ".join(f"{scale}: {count}" for scale, count in graded.items())
+        yield "scales", Place(column="scale", detail=detail)
     # Equal labels have equal targets: one record of each kind is asked.
     alike = Counter((r.scale, r.grade, r.dme, r.quality) for r in records)
     asked = [Record(path=Path(), scale=a, grade=b, dme=c, quality=d) for a, b, c, d in alike]
@@ -77,20 +77,20 @@ def _classes(records: Sequence[Record]) -> Iterator[Found]:
         has_label = task.known(targets)
         numbers = np.array(list(alike.values()), np.int64)[has_label]
         positives, count = int(numbers @ (targets[has_label, 0] > 0)), int(numbers.sum())
-        told = f"'{name}': {positives} positive, {count - positives} negative"
+        detail = f"'{name}': {positives} positive, {count - positives} negative"
         if count and positives in (0, count):
-            yield "one-class", Place(detail=told)
+            yield "one-class", Place(detail=detail)
         elif count and min(positives, count - positives) < FEW:
-            yield "few", Place(detail=told)
+            yield "few", Place(detail=detail)
 
 
 def counts_of(records: Sequence[Record]) -> Mapping[str, Mapping[str, int]]:
     """How many photographs there are of each grade, place, scale and role; "" is the empty cell."""
     counts: dict[str, Mapping[str, int]] = {}
     for column in COUNTED:
-        found = Counter(str(getattr(record, column)) for record in records)
-        if set(found) != {""}:
-            counts[column] = dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+        cells = Counter(str(getattr(record, column)) for record in records)
+        if set(cells) != {""}:
+            counts[column] = dict(sorted(cells.items(), key=lambda item: (-item[1], item[0])))
     for scale in sorted({record.scale for record in records if record.grade is not None}):
         grades = Counter(r.grade for r in records if r.scale == scale and r.grade is not None)
         counts[f"grade, {scale}"] = {str(grade): grades[grade] for grade in sorted(grades)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 from os.path import basename, splitext
 
-from semiretina.audit.finding import Found, Place
+from semiretina.audit.finding import Place, Sighting
 from semiretina.records import Reading, Record
 from semiretina.table_text import INVISIBLE, PLACEHOLDERS, shown
 
@@ -17,7 +17,7 @@ _ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+")
 _EYE_WORD = re.compile(r"(?i)(?<![a-z])(left|right|os|od|l|r)(?![a-z])")
 
 
-def name_findings(reading: Reading) -> Iterator[Found]:
+def name_findings(reading: Reading) -> Iterator[Sighting]:
     """What is odd about who is who. All of it may be meant: these are warnings."""
     yield from _without_patient(reading)
     yield from _odd_ids(reading)
@@ -35,20 +35,20 @@ def fellow_key(record: Record) -> str:
     return f"{record.path.parent}/{bare}" if count == 1 else ""
 
 
-def _without_patient(reading: Reading) -> Iterator[Found]:
+def _without_patient(reading: Reading) -> Iterator[Sighting]:
     rows = [row for row, record in zip(reading.rows, reading.records, strict=True) if not record.patient]
     if not rows:
         return
     nameless = [record for record in reading.records if not record.patient]
-    told = f"{len(rows)} of {len(reading.rows)} photographs"
+    detail = f"{len(rows)} of {len(reading.rows)} photographs"
     with_exam = sum(bool(record.exam) for record in nameless)
     pairs = sum(count > 1 for key, count in Counter(map(fellow_key, nameless)).items() if key)
-    told += f"; {with_exam} of them have an exam" if with_exam else ""
-    told += f"; {pairs} pairs of file names look like fellow eyes" if pairs else ""
-    yield "no-patient", Place(tuple(rows), "patient", detail=told)
+    detail += f"; {with_exam} of them have an exam" if with_exam else ""
+    detail += f"; {pairs} pairs of file names look like fellow eyes" if pairs else ""
+    yield "no-patient", Place(tuple(rows), "patient", detail=detail)
 
 
-def _odd_ids(reading: Reading) -> Iterator[Found]:
+def _odd_ids(reading: Reading) -> Iterator[Sighting]:
     for column in ("patient", "exam"):
         names = list(map(attrgetter(column), reading.records))
         kinds: dict[str, list[str]] = {}
@@ -56,24 +56,24 @@ def _odd_ids(reading: Reading) -> Iterator[Found]:
             unknown = name.lower() in PLACEHOLDERS and count > 1
             crowd = name and count > CROWD and column == "patient" and not unknown
             rounded = "+" in name and _ROUNDED.fullmatch(name)
-            own = {"placeholder": unknown, "crowd": crowd, "damaged-id": rounded}
-            if any(own.values()):
-                kinds[name] = [kind for kind, holds in own.items() if holds]
+            holds_of = {"placeholder": unknown, "crowd": crowd, "damaged-id": rounded}
+            if any(holds_of.values()):
+                kinds[name] = [kind for kind, holds in holds_of.items() if holds]
         rows_of: dict[str, list[int]] = {name: [] for name in kinds}
         for row, name in zip(reading.rows, names, strict=True):
             if name in rows_of:
                 rows_of[name].append(row)
         for name, rows in rows_of.items():
-            told = {
+            details = {
                 "placeholder": f"'{name}' stands in {len(rows)} rows, which count as one {column}",
                 "crowd": f"'{shown(name)}' has {len(rows)} photographs",
                 "damaged-id": f"'{name}'",
             }
             for kind in kinds[name]:
-                yield kind, Place(tuple(rows), column, detail=told[kind])
+                yield kind, Place(tuple(rows), column, detail=details[kind])
 
 
-def _spelling(reading: Reading) -> Iterator[Found]:
+def _spelling(reading: Reading) -> Iterator[Sighting]:
     for column in ("patient", "exam", "dataset", "site", "camera"):
         cells = list(map(attrgetter(column), reading.records))
         first: dict[str, str] = {}  # how a name is spelt first
@@ -89,11 +89,11 @@ def _spelling(reading: Reading) -> Iterator[Found]:
         row_of = dict(zip(reversed(cells), reversed(reading.rows), strict=True))  # the first row of each name stays
         for bare, rest in others.items():
             names = [first[bare], *rest]
-            told = " and ".join(f"'{shown(name)}'" for name in names)
-            yield "spelling", Place(tuple(row_of[name] for name in names), column, detail=told)
+            spellings = " and ".join(f"'{shown(name)}'" for name in names)
+            yield "spelling", Place(tuple(row_of[name] for name in names), column, detail=spellings)
 
 
-def _across(reading: Reading) -> Iterator[Found]:
+def _across(reading: Reading) -> Iterator[Sighting]:
     home: dict[str, int] = {}  # the first record of each patient
     owner: dict[tuple[str, str], int] = {}  # of each exam
     away: dict[str, dict[str, int]] = defaultdict(dict)
@@ -114,14 +114,14 @@ def _across(reading: Reading) -> Iterator[Found]:
                 shared[exam].setdefault(records[first].patient, rows[first])
                 shared[exam].setdefault(patient, rows[number])
     for patient, row_of in away.items():
-        told = f"'{shown(patient)}' in {' and '.join(name or 'no data set' for name in row_of)}"
-        yield "two-datasets", Place(tuple(row_of.values()), "patient", detail=told)
+        detail = f"'{shown(patient)}' in {' and '.join(name or 'no data set' for name in row_of)}"
+        yield "two-datasets", Place(tuple(row_of.values()), "patient", detail=detail)
     for (_, name), row_of in shared.items():
-        told = f"exam '{shown(name)}' of the patients {', '.join(map(shown, row_of))}"
-        yield "shared-exam", Place(tuple(row_of.values()), "exam", detail=told)
+        detail = f"exam '{shown(name)}' of the patients {', '.join(map(shown, row_of))}"
+        yield "shared-exam", Place(tuple(row_of.values()), "exam", detail=detail)
 
 
-def _eyes(reading: Reading) -> Iterator[Found]:
+def _eyes(reading: Reading) -> Iterator[Sighting]:
     members: dict[tuple[str, str, str], list[int]] = {}
     for number, record in enumerate(reading.records):
         if record.patient:
@@ -131,19 +131,21 @@ def _eyes(reading: Reading) -> Iterator[Found]:
             continue
         eyes = [reading.records[number].eye for number in numbers]
         if len(eyes) > 2 and "" in eyes and not exam:
-            told = f"patient '{shown(patient)}' has {len(eyes)} photographs, {eyes.count('')} of no stated eye or exam"
-            yield "eyes", Place(tuple(reading.rows[number] for number in numbers), "eye", detail=told)
+            detail = (
+                f"patient '{shown(patient)}' has {len(eyes)} photographs, {eyes.count('')} of no stated eye or exam"
+            )
+            yield "eyes", Place(tuple(reading.rows[number] for number in numbers), "eye", detail=detail)
         for eye in ("left", "right"):
             if eyes.count(eye) > 1:
-                rows = tuple(reading.rows[n] for n, own in zip(numbers, eyes, strict=True) if own == eye)
-                told = f"patient '{shown(patient)}', {eye} eye: {len(rows)} photographs"
-                yield "repeats", Place(rows, "eye", detail=told)
+                rows = tuple(reading.rows[n] for n, stated in zip(numbers, eyes, strict=True) if stated == eye)
+                detail = f"patient '{shown(patient)}', {eye} eye: {len(rows)} photographs"
+                yield "repeats", Place(rows, "eye", detail=detail)
     blind = [row for row, record in zip(reading.rows, reading.records, strict=True) if not record.eye]
     if blind and len(blind) < len(reading.rows):
         yield "no-eye", Place(tuple(blind), "eye", detail=f"{len(blind)} of {len(reading.rows)} photographs")
 
 
-def _partly(reading: Reading) -> Iterator[Found]:
+def _partly(reading: Reading) -> Iterator[Sighting]:
     for column in ("dataset", "site", "camera"):
         cells = map(attrgetter(column), reading.records)
         empty = [row for row, cell in zip(reading.rows, cells, strict=True) if not cell]
@@ -154,7 +156,7 @@ def _partly(reading: Reading) -> Iterator[Found]:
         yield "given", Place(tuple(given), "split", detail=f"{len(given)} of {len(reading.rows)} rows have a role")
 
 
-def _invisible(reading: Reading) -> Iterator[Found]:
+def _invisible(reading: Reading) -> Iterator[Sighting]:
     for column in ("path", "dataset", "site", "camera", "patient", "exam"):
         cells = reading.paths if column == "path" else list(map(attrgetter(column), reading.records))
         if "".join(cells).isascii():

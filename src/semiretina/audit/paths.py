@@ -5,12 +5,12 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from semiretina.audit.finding import Found, Place
+from semiretina.audit.finding import Place, Sighting
 from semiretina.records import MASK_COLUMNS, Reading
 from semiretina.table_text import INVISIBLE, shown
 
 
-def path_findings(reading: Reading, base: Path) -> Iterator[Found]:
+def path_findings(reading: Reading, base: Path) -> Iterator[Sighting]:
     """Missing photographs and masks, names that clash, absolute paths. `base` is the manifest's folder."""
     folders = _Folders()
     away = []
@@ -76,7 +76,7 @@ def _advised(text: str, why: str) -> str:
     return why
 
 
-def _clashes(reading: Reading) -> Iterator[Found]:
+def _clashes(reading: Reading) -> Iterator[Sighting]:
     first: dict[str, int] = {}
     paths = [str(record.path) for record in reading.records]
     for number, path in enumerate(paths):
@@ -91,7 +91,7 @@ def _clashes(reading: Reading) -> Iterator[Found]:
         yield "unicode" if same_letters else "case", Place(rows, "path", (other, path), shown(names))
 
 
-def _masks(reading: Reading, folders: _Folders) -> Iterator[Found]:
+def _masks(reading: Reading, folders: _Folders) -> Iterator[Sighting]:
     columns = [column for column in MASK_COLUMNS if column in reading.header]
     if not columns:
         return
@@ -108,6 +108,6 @@ def _masks(reading: Reading, folders: _Folders) -> Iterator[Found]:
                 yield "mask", Place((row,), column, (str(mask),), f"{mask.name}: is the photograph itself")
             elif mask in first:
                 before, other = first[mask]
-                told = f"{mask.name} stands in row {before}, column {other}, too"
-                yield "shared-mask", Place(tuple(sorted({before, row})), column, (str(mask),), told)
+                detail = f"{mask.name} stands in row {before}, column {other}, too"
+                yield "shared-mask", Place(tuple(sorted({before, row})), column, (str(mask),), detail)
             first.setdefault(mask, (row, column))

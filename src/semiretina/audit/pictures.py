@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from semiretina.audit.finding import Found, Place
+from semiretina.audit.finding import Place, Sighting
 from semiretina.data.image import ORIENTATION, PLUGINS, Box
 from semiretina.data.pixel_cache import PixelCache
 from semiretina.data.pixel_store import Entry
@@ -36,8 +36,8 @@ SURROUND = 30  # of 255: brighter is no black surround
 
 TINY = 224  # px of the shorter side: the paper's networks and nearly all others take no smaller photographs
 BLANK = 1.5  # levels of 255, standard deviation of the luminance
-DARK = 0.5  # share of the field of view where no channel reaches 20 of 255
-BRIGHT = 0.15  # share of the field of view where green, in which lesions are seen, exceeds 220 of 255
+DARK = 0.5  # fraction of the field of view where no channel reaches 20 of 255
+BRIGHT = 0.15  # fraction of the field of view where green, in which lesions are seen, exceeds 220 of 255
 BLURRED = 0.125  # see `_sharpness`; a Gaussian blur of 2 px of the 256 px across the field of view
 
 
@@ -176,7 +176,7 @@ def read_size(file: Path) -> tuple[int, int]:
         return (height, width) if turned else (width, height)
 
 
-def picture_findings(reading: Reading, pictures: Pictures) -> Iterator[Found]:
+def picture_findings(reading: Reading, pictures: Pictures) -> Iterator[Sighting]:
     """Photographs that cannot be read, or of which something looks wrong; those called ungradable are left alone."""
     for number, (row, record, entry) in enumerate(zip(reading.rows, reading.records, pictures.entries, strict=True)):
         name = (str(record.path),)
@@ -189,9 +189,9 @@ def picture_findings(reading: Reading, pictures: Pictures) -> Iterator[Found]:
         width, height = pictures.sizes[number]
         if min(width, height) < TINY:
             yield "tiny", Place((row,), "path", name, f"{record.path.name}: {width}x{height} pixels")
-        kind, told = _judged(dict(zip(STATISTICS, pictures.numbers[number], strict=True)))
+        kind, why = _judged(dict(zip(STATISTICS, pictures.numbers[number], strict=True)))
         if kind:
-            yield kind, Place((row,), "path", name, f"{record.path.name}: {told}")
+            yield kind, Place((row,), "path", name, f"{record.path.name}: {why}")
         elif entry.box == whole(width, height) and pictures.surround[number] > SURROUND:
             yield "no-disc", Place((row,), "path", name, f"{record.path.name}: no black surround")
     yield from _mask_sizes(reading, pictures)
@@ -217,7 +217,7 @@ def _judged(numbers: dict[str, float]) -> tuple[str, str]:
     return "", ""
 
 
-def _mask_sizes(reading: Reading, pictures: Pictures) -> Iterator[Found]:
+def _mask_sizes(reading: Reading, pictures: Pictures) -> Iterator[Sighting]:
     for number, (row, record) in enumerate(zip(reading.rows, reading.records, strict=True)):
         for column in MASK_COLUMNS:
             mask = getattr(record, column)
@@ -229,5 +229,5 @@ def _mask_sizes(reading: Reading, pictures: Pictures) -> Iterator[Found]:
                 yield "mask", Place((row,), column, (str(mask),), f"{mask.name}: not a JPEG, PNG or TIFF file")
                 continue
             if size != pictures.sizes[number]:
-                told = "{}x{}, its photograph {}x{}".format(*size, *pictures.sizes[number])
-                yield "mask", Place((row,), column, (str(mask),), f"{mask.name}: {told}")
+                detail = "{}x{}, its photograph {}x{}".format(*size, *pictures.sizes[number])
+                yield "mask", Place((row,), column, (str(mask),), f"{mask.name}: {detail}")

@@ -10,7 +10,7 @@ from math import nan
 
 import numpy as np
 
-from semiretina.audit.finding import Found, Place
+from semiretina.audit.finding import Place, Sighting
 from semiretina.audit.pictures import STATISTICS, Pictures
 from semiretina.audit.probe import cross_validated, fit
 from semiretina.audit.shortcuts import spoken
@@ -33,8 +33,8 @@ class Shift:
     auroc: Estimate  # of telling the two apart
     most: str  # the statistic that differs most, in words
     probe: Estimate  # area of the probe that the mix rests on; NaN where there are too few labels
-    share_labeled: float  # of the labelled photographs, that with retinopathy
-    share_unlabeled: Estimate  # the same of the unlabelled ones; NaN where the probe is too weak to tell
+    fraction_labeled: float  # of the labelled photographs, that with retinopathy
+    fraction_unlabeled: Estimate  # the same of the unlabelled ones; NaN where the probe is too weak to tell
 
 
 def find_shift(records: Sequence[Record], groups: Sequence[str], pictures: Pictures) -> Shift | None:
@@ -48,62 +48,62 @@ def find_shift(records: Sequence[Record], groups: Sequence[str], pictures: Pictu
     chosen = np.flatnonzero(pictures.readable & gradable)
     values = pictures.numbers[chosen]
     sides = task.known(targets)[chosen].astype(np.int64)
-    own = group_numbers(np.array(groups)[chosen])
-    answers = cross_validated(values, sides, own)
+    patients = group_numbers(np.array(groups)[chosen])
+    answers = cross_validated(values, sides, patients)
     if answers is None:
         return None
-    singles = [auroc(sides, values[:, k], own).value for k in range(values.shape[1])]
+    singles = [auroc(sides, values[:, k], patients).value for k in range(values.shape[1])]
     most = int(np.argmax(np.abs(np.array(singles) - 0.5)))
     means = [float(values[sides == side, most].mean()) for side in (1, 0)]
     is_labeled = sides == 1
     labels = targets[chosen[is_labeled], 0].astype(np.int64)
-    probe, share = _mix(values[is_labeled], labels, own[is_labeled], values[~is_labeled])
+    probe, fraction = _mix(values[is_labeled], labels, patients[is_labeled], values[~is_labeled])
     return Shift(
         labeled=int(is_labeled.sum()),
         unlabeled=int((~is_labeled).sum()),
-        auroc=auroc(sides, answers, own),
+        auroc=auroc(sides, answers, patients),
         most=f"{STATISTICS[most]}, {means[0]:.2f} on average where labelled and {means[1]:.2f} where not",
         probe=probe,
-        share_labeled=float(labels.mean()),
-        share_unlabeled=share,
+        fraction_labeled=float(labels.mean()),
+        fraction_unlabeled=fraction,
     )
 
 
-def shift_findings(shift: Shift | None) -> Iterator[Found]:
+def shift_findings(shift: Shift | None) -> Iterator[Sighting]:
     """A shift whose whole interval is above the limit."""
     if shift is not None and shift.auroc.low > SHIFT:
-        told = f"picture statistics tell them apart with AUROC {spoken(shift.auroc)}; most of all {shift.most}"
-        yield "shift", Place(detail=told)
+        detail = f"picture statistics tell them apart with AUROC {spoken(shift.auroc)}; most of all {shift.most}"
+        yield "shift", Place(detail=detail)
 
 
 def spoken_mix(shift: Shift) -> str:
     """The likely mix of labels in a sentence, or why it cannot be told."""
-    if np.isnan(shift.share_unlabeled.value):
+    if np.isnan(shift.fraction_unlabeled.value):
         strength = "" if np.isnan(shift.probe.value) else f" (AUROC {spoken(shift.probe)})"
-        return f"the share with retinopathy among the unlabelled cannot be told: the probe is too weak{strength}"
-    share = shift.share_unlabeled
+        return f"the fraction with retinopathy among the unlabelled cannot be told: the probe is too weak{strength}"
+    fraction = shift.fraction_unlabeled
     return (
-        f"with retinopathy: {shift.share_labeled:.0%} of the labelled; of the unlabelled about {share.value:.0%} "
-        f"[{share.low:.0%}, {share.high:.0%}], by a weak probe (AUROC {spoken(shift.probe)})"
+        f"with retinopathy: {shift.fraction_labeled:.0%} of the labelled; of the unlabelled about {fraction.value:.0%} "
+        f"[{fraction.low:.0%}, {fraction.high:.0%}], by a weak probe (AUROC {spoken(shift.probe)})"
     )
 
 
-def likely_share(probabilities: Floats, prior: float) -> float:
-    """The share of positives under which probabilities that are calibrated at `prior` are likeliest, by EM.
+def likely_fraction(probabilities: Floats, prior: float) -> float:
+    """The fraction of positives under which probabilities that are calibrated at `prior` are likeliest, by EM.
 
     Saerens, Latinne, Decaestecker, Neural Computation 2002; 14(1):21, eq. 2.
     """
-    share = prior
+    fraction = prior
     for _ in range(1000):
-        odds = probabilities / (1 - probabilities) * (share / (1 - share)) / (prior / (1 - prior))
-        before, share = share, float(np.clip((odds / (1 + odds)).mean(), 1e-6, 1 - 1e-6))
-        if abs(share - before) < 1e-7:
+        odds = probabilities / (1 - probabilities) * (fraction / (1 - fraction)) / (prior / (1 - prior))
+        before, fraction = fraction, float(np.clip((odds / (1 + odds)).mean(), 1e-6, 1 - 1e-6))
+        if abs(fraction - before) < 1e-7:
             break
-    return share
+    return fraction
 
 
 def _mix(values: Floats, labels: Ints, groups: Ints, others: Floats) -> tuple[Estimate, Estimate]:
-    """The probe's area, and the share of positives among `others` with its interval over resampled patients."""
+    """The probe's area, and the fraction of positives among `others` with its interval over resampled patients."""
     answers = cross_validated(values, labels, groups)
     if answers is None:
         return Estimate(nan), Estimate(nan)
@@ -113,11 +113,11 @@ def _mix(values: Floats, labels: Ints, groups: Ints, others: Floats) -> tuple[Es
     random = generator("audit", "mix")
     names = np.unique(groups)
     members = [np.flatnonzero(groups == name) for name in names]
-    shares = []
+    fractions = []
     for _ in range(RESAMPLES):
         drawn = np.concatenate([members[i] for i in random.integers(0, len(names), len(names))])
         if len(np.unique(labels[drawn])) == 2:
             pool = others[random.integers(0, len(others), len(others))]
-            shares.append(likely_share(fit(values[drawn], labels[drawn])(pool), float(labels[drawn].mean())))
-    low, high = np.quantile(shares, [0.025, 0.975])
-    return area, Estimate(likely_share(fit(values, labels)(others), float(labels.mean())), float(low), float(high))
+            fractions.append(likely_fraction(fit(values[drawn], labels[drawn])(pool), float(labels[drawn].mean())))
+    low, high = np.quantile(fractions, [0.025, 0.975])
+    return area, Estimate(likely_fraction(fit(values, labels)(others), float(labels.mean())), float(low), float(high))

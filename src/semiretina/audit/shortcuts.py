@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from semiretina.audit.finding import Found, Place
+from semiretina.audit.finding import Place, Sighting
 from semiretina.audit.pictures import STATISTICS, Pictures
 from semiretina.audit.probe import cross_validated
 from semiretina.records import Record
@@ -45,20 +45,20 @@ def find_shortcuts(records: Sequence[Record], groups: Sequence[str], pictures: P
         targets = task.targets(records)
         chosen = np.flatnonzero(task.known(targets) & pictures.readable)
         labels = targets[chosen, 0].astype(np.int64)
-        own = group_numbers(np.array(groups)[chosen])
+        patients = group_numbers(np.array(groups)[chosen])
         for what, values in features.items():
-            answers = cross_validated(values[chosen], labels, own)
+            answers = cross_validated(values[chosen], labels, patients)
             if answers is not None:
-                probes.append(Probe(name, what, len(chosen), auroc(labels, answers, own)))
+                probes.append(Probe(name, what, len(chosen), auroc(labels, answers, patients)))
     return probes
 
 
-def shortcut_findings(probes: Sequence[Probe]) -> Iterator[Found]:
+def shortcut_findings(probes: Sequence[Probe]) -> Iterator[Sighting]:
     """Those whose whole interval is above the limit, the strongest first."""
     for probe in sorted(probes, key=lambda probe: -probe.auroc.low):
         if probe.above:
-            told = f"{probe.features} alone tells '{probe.label}': AUROC {spoken(probe.auroc)}, {probe.n} photographs"
-            yield "shortcut", Place(detail=told)
+            detail = f"{probe.features} alone tells '{probe.label}': AUROC {spoken(probe.auroc)}, {probe.n} photographs"
+            yield "shortcut", Place(detail=detail)
 
 
 def spoken(estimate: Estimate) -> str:

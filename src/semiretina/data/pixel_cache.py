@@ -58,14 +58,14 @@ class PixelCache:
         """
         paths = [os.path.abspath(file) for file in files]
         different = list(dict.fromkeys(paths))
-        found, unknown = self._look_up(different, verify)
+        entries, unknown = self._look_up(different, verify)
         if unknown:
             with self.store.locked():
                 # All of them again: meanwhile another process may have read some, or emptied the folder.
-                found, unknown = self._look_up(different, verify)
+                entries, unknown = self._look_up(different, verify)
                 if unknown:
-                    found |= self._read_and_append(unknown)
-        return [found[path] for path in paths]
+                    entries |= self._read_and_append(unknown)
+        return [entries[path] for path in paths]
 
     def rows(self) -> npt.NDArray[np.uint8]:
         """All rows so far, uint8 [n, size, size, 3]: a read-only map of the file. Cheap; call it after `add`."""
@@ -80,30 +80,30 @@ class PixelCache:
 
     def _look_up(self, paths: Sequence[str], verify: bool) -> tuple[dict[str, Entry], list[str]]:
         """The entries of files that need not be read, and the files that must be."""
-        found: dict[str, Entry] = {}
+        entries: dict[str, Entry] = {}
         unknown = []
         for path in paths:
             size, changed, sha256 = self.store.known_files.get(path, (-1, -1, ""))
             try:
                 status = os.stat(path)
             except (OSError, ValueError) as error:
-                found[path] = Entry("", None, None, _why(error))
+                entries[path] = Entry("", None, None, _why(error))
                 continue
             if not verify and sha256 in self.store.entries and (status.st_size, status.st_mtime_ns) == (size, changed):
-                found[path] = self.store.entries[sha256]
+                entries[path] = self.store.entries[sha256]
             else:
                 unknown.append(path)
-        return found, unknown
+        return entries, unknown
 
     def _read_and_append(self, paths: Sequence[str]) -> dict[str, Entry]:
-        found: dict[str, Entry] = {}
+        entries: dict[str, Entry] = {}
         unreadable = 0
         with progress("Reading photographs", len(paths)) as advance, Appender(self.store) as appender:
             for path, content in zip(paths, _in_threads(self._read, paths, _num_cores()), strict=True):
-                entry = found[path] = appender.append(path, content)
+                entry = entries[path] = appender.append(path, content)
                 unreadable += entry.error is not None
                 advance(1, f"{unreadable} unreadable" if unreadable else "")
-        return found
+        return entries
 
     def _read(self, path: str) -> Content:
         """One file from the disk, once: its hash, and its pixels where the hash is new. Runs in a thread."""

@@ -82,13 +82,13 @@ class PixelStore:
 
     def read(self, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
         """Some rows, uint8 [n, size, size, 3], copied from the file and not mapped."""
-        found = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        copies = np.empty((len(rows), self.size, self.size, 3), np.uint8)
         with (self.folder / "pixels.u8").open("rb", buffering=0) as pixels:
-            for row, place in zip(rows, found, strict=True):
+            for row, place in zip(rows, copies, strict=True):
                 pixels.seek(row * self.row_bytes)
                 count = pixels.readinto(place.data)
                 assert count == self.row_bytes, (row, count)
-        return found
+        return copies
 
     def catch_up(self) -> None:
         """Takes in what was appended since the last call, by this process or another, up to the last whole line."""

@@ -42,21 +42,21 @@ class Split:
 
     def ungradable(self, role: str) -> npt.NDArray[np.int64]:
         """The ungradable photographs, which have no role, that belong to `role`: of its groups, or given to it."""
-        own = {group for group, other in zip(self.groups, self.roles, strict=True) if other == role}
+        members = {group for group, other in zip(self.groups, self.roles, strict=True) if other == role}
         given = {
             group
             for group, record in zip(self.groups, self.records, strict=True)
             if record.split == role and record.quality != "ungradable"
         }
         # Folds leave a given test set alone, and then what is given to it is not theirs.
-        counted = not own or not given or bool(own & given)
+        counted = not members or not given or bool(members & given)
         return np.array(
             [
                 row
                 for row, record in enumerate(self.records)
                 if record.quality == "ungradable"
                 and self.roles[row] == "unused"
-                and ((counted and record.split == role) or (not record.split and self.groups[row] in own))
+                and ((counted and record.split == role) or (not record.split and self.groups[row] in members))
             ],
             np.int64,
         )

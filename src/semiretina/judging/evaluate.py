@@ -43,9 +43,9 @@ def evaluate(run: Path | str, what: Path | str = "test") -> dict[str, Any]:
 
     Raises MissingInput where there is no finished run, BadConfig for another split, Refused for another grading scale.
     """
-    if what not in ("val", "test") and not str(what).endswith(".csv"):
+    run, manifest = Path(run), Path(what) if isinstance(what, Path) or what.endswith(".csv") else None
+    if not manifest and what not in ("val", "test"):
         raise BadConfig(f"split {what}: known are val and test; or name a manifest (.csv)")
-    run, manifest = Path(run), None if what in ("val", "test") else Path(what)
     config = RunFolder(run).read_config()
     grader, split = load(run, batch=config.engine.eval_batch), read_split(run / "split.csv", config.data.by)
     if manifest:

@@ -18,7 +18,7 @@ from semiretina.errors import BadConfig, BadData, MissingInput
 from semiretina.judging.decisions import Decisions, rows_of
 from semiretina.judging.heatmaps import heat_maps, overlay
 from semiretina.judging.inference import Floats, infer
-from semiretina.judging.inputs import Images, Photograph, find_photographs
+from semiretina.judging.inputs import WANTED, Images, Photograph, find_photographs
 from semiretina.judging.predict import grade_files
 from semiretina.models import build_network
 from semiretina.models.network import Network
@@ -78,9 +78,10 @@ class Grader:
     def features(self, images: Images) -> Floats:
         """The encoder's pooled features of photographs as `predict` takes them, float32 [n, channels].
 
-        Raises BadData also for a photograph that cannot be read.
+        Raises BadData also for a photograph that cannot be read, and for none at all.
         """
-        photographs = find_photographs(images)
+        if not (photographs := find_photographs(images)):
+            raise BadData(f"features: no photograph; {WANTED}")
         parts = []
         for start in range(0, len(photographs), self.batch):
             pixels = np.stack([self._seen(photograph) for photograph in photographs[start : start + self.batch]])
@@ -180,15 +181,15 @@ def load(run: Path | str, device: torch.device | str | None = None, batch: int =
         )
     network = build_network(**facts["network"])
     network.load_state_dict(tensors)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     tasks = {name: task_of(name, outputs) for name, outputs in facts["tasks"].items()}
     return Grader(
-        network.to(place).eval(),
+        network.to(chosen).eval(),
         tasks,
         facts["size"],
         facts["crop"],
         facts["threshold"],
-        place,
+        chosen,
         batch,
         # Graders of before the operating point have neither.
         facts.get("temperatures", {}),

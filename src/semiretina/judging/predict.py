@@ -70,13 +70,13 @@ def grade_files(grader: Grades, files: Sequence[Given]) -> Iterator[tuple[Given,
             photographs = [future.result() for future in reading]
             good = [pixels for pixels, _ in photographs if pixels is not None]
             graded = grader.grade(np.stack(good)) if good else {}
-            place = 0
+            row = 0  # of what was graded
             for file, (pixels, reason) in zip(batch, photographs, strict=True):
                 if pixels is None:
                     yield file, None, reason
                 else:
-                    yield file, {task: values[place] for task, values in graded.items()}, ""
-                    place += 1
+                    yield file, {task: values[row] for task, values in graded.items()}, ""
+                    row += 1
 
 
 def _columns(grader: Grades) -> tuple[str, ...]:
@@ -117,13 +117,13 @@ def _keep_complete(out: Path, grader: Grades) -> set[str]:
         begin = table.read(len(header))
         if not header.startswith(begin):
             raise Refused(f"{out}: exists and is not a table of predictions; choose another --out")
-        whole = place = len(begin) if begin == header else 0
+        whole = end = len(begin) if begin == header else 0
 
         def lines() -> Iterator[str]:
-            nonlocal place
+            nonlocal end
             for line in table:
                 if line.endswith(b"\n"):
-                    place += len(line)
+                    end += len(line)
                     yield line.decode(errors="surrogateescape")
 
         rows = csv.reader(lines() if whole else ())
@@ -136,7 +136,7 @@ def _keep_complete(out: Path, grader: Grades) -> set[str]:
                 )
             done |= paths
             graded = graded or (block if block[0][4] == "ok" else [])
-            whole = place
+            whole = end
         _check_same(out, grader, graded)
         table.truncate(whole)
     return done

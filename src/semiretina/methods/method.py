@@ -64,9 +64,14 @@ def classification_losses(
 
     A task without one is absent, so that its head keeps `grad = None`.
     """
-    logits, targets = network.classify(features), labeled.targets
-    present = [task for task in targets if num_known(targets[task])]
-    return {task: classification_loss(logits[task], targets[task], by_task(alpha, task)) for task in present}
+    targets = labeled.targets
+    losses: dict[str, Tensor] = {}
+    for weight, logits in network.answers(features):
+        for task in targets:
+            if num_known(targets[task]):
+                loss = weight * classification_loss(logits[task], targets[task], by_task(alpha, task))
+                losses[task] = losses[task] + loss if task in losses else loss
+    return losses
 
 
 def parts_of_update(batch: Batch, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -63,6 +63,10 @@ class Network(nn.Module):
         logits: dict[str, Tensor] = self.classifier(features)
         return logits
 
+    def answers(self, features: Tensor) -> list[tuple[float, dict[str, Tensor]]]:
+        """What a loss is made of: logits by task, each with its weight in the loss."""
+        return [(1.0, self.classify(features))]
+
     def decode(self, features: Tensor) -> Tensor:
         """The encoder's map -> reconstructed photographs [n, 3, h, w]. Raises BadConfig where there is no decoder."""
         if self.decoder is None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from semiretina.models.architectures import INCEPTIONV3, RESNET18, make_encoder
 from semiretina.models.classifier import Activation, Classifier, Hidden, Probability
+from semiretina.models.inception import AUXILIARY_SIDE, Inception
 from semiretina.models.network import BatchNorm, Network, check_size
 from semiretina.models.weights import load_encoder
 
@@ -38,16 +39,23 @@ def inceptionv3(
     hidden: Hidden = 0,
     activation: Activation = "linear",
     dropout: Probability = 0.5,
+    aux: bool = False,
     batch_norm: BatchNorm = "train",
 ) -> Network:
-    """torchvision's InceptionV3 without its auxiliary head, 2048 channels, and the classifier.
+    """torchvision's InceptionV3, 2048 channels, and the classifier.
+
+    `aux` adds the auxiliary head, by which each task's loss becomes L + 0.4 L_aux (`models.inception`); it starts
+    random, also with pretrained weights, because it answers these tasks.
 
     `weights` as for `resnet18`. These weights want inputs in [-1, 1], to which torchvision brings photographs that
     were normalised by ImageNet's mean (`transform_input`); here photographs go to [-1, 1] at once. `dropout` is
     torchvision's.
     """
+    if aux:
+        check_size("an InceptionV3 with aux = true", size, AUXILIARY_SIDE)
     check_size("an InceptionV3", size, 75)
     encoder = make_encoder(INCEPTIONV3)
     load_encoder(encoder, INCEPTIONV3, weights)
     classifier = Classifier(2048, outputs, hidden=hidden, activation=activation, dropout=dropout)
-    return Network(encoder, classifier, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), batch_norm=batch_norm)
+    kind = Inception if aux else Network
+    return kind(encoder, classifier, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), batch_norm=batch_norm)

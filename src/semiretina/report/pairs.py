@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from semiretina.report.answers import Answers, Unfit
+from semiretina.report.labeled_answers import LabeledAnswers, Unfit
 from semiretina.report.runs import Run
 
-Read = Callable[[Run], Answers]
+Read = Callable[[Run], LabeledAnswers]
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Pairs:
     """Both methods' answers to one list of photographs, in the order of `seeds`."""
 
     seeds: list[int]
-    ours: list[Answers]
-    theirs: list[Answers]
+    ours: list[LabeledAnswers]
+    theirs: list[LabeledAnswers]
 
 
 def pair(ours: Sequence[Run], theirs: Sequence[Run], read: Read) -> tuple[Pairs, list[Refused]]:
@@ -77,7 +77,7 @@ def _check_lists(a: Run, b: Run, usual: str) -> None:
         raise Unfit(f"they were tested on other photographs than most seeds (lists {here} and {there})")
 
 
-def _check_equal(a: Answers, b: Answers, whose: str) -> None:
+def _check_equal(a: LabeledAnswers, b: LabeledAnswers, whose: str) -> None:
     different = sorted(set(a.paths) ^ set(b.paths))
     if different:
         raise Unfit(f"the labelled test photographs are not those of {whose}: {len(different)} differ", different[0])

@@ -1,4 +1,4 @@
-"""The plumbing of figures: axes of one look, colours, and a drawing or a photograph as text that stands in a page.
+"""The plumbing of pictures: axes of one look, colours, and a drawing or a photograph as text that stands in a page.
 
 Drawn with matplotlib's objects, never with pyplot's global state, and imported inside the functions, because
 matplotlib takes long to import.
@@ -6,10 +6,10 @@ matplotlib takes long to import.
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ Reference = tuple[str, float] | None  # a level to compare with, and what it is 
 
 
 class Style(NamedTuple):
-    """How the lines of one name look in every panel."""
+    """How the lines of one name look in every picture."""
 
     color: str
     dash: str
@@ -33,11 +33,17 @@ class Style(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture in a page: its data URI, what it shows in words, and its caption."""
+    """A picture in a page: its data URI, what it shows in words, and its caption, which `title` opens in bold.
+
+    `data` are the numbers that it draws, for JSON; `beside` are further pictures under the same caption.
+    """
 
     src: str
     alt: str
-    caption: str
+    caption: str = ""
+    title: str = ""
+    data: Mapping[str, Any] | None = None
+    beside: "Sequence[Picture]" = ()
 
 
 def styles(names: Sequence[str]) -> dict[str, Style]:
@@ -58,13 +64,13 @@ def photograph(file: Path) -> str:
     return data_uri(out.getvalue(), "image/jpeg")
 
 
-def one_panel(title: str, height: float = 3.0) -> "tuple[Figure, Axes]":
+def one_axes(title: str, height: float = 3.0) -> "tuple[Figure, Axes]":
     """One axes with its title; `height` in inches."""
-    figure, [axes] = stacked_panels(title, height, 1)
+    figure, [axes] = stacked_axes(title, height, 1)
     return figure, axes
 
 
-def stacked_panels(title: str, height: float, count: int) -> "tuple[Figure, list[Axes]]":
+def stacked_axes(title: str, height: float, count: int) -> "tuple[Figure, list[Axes]]":
     """Axes one under the other, over the same x."""
     from matplotlib.figure import Figure  # noqa: PLC0415
     from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415

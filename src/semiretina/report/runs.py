@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,25 +49,28 @@ class Run:
 
     def epochs(self) -> list[dict[str, Any]]:
         """The log's rows of epochs, in their order."""
-        return self._rows("epoch")
+        return [row for row in self._log if row["kind"] == "epoch"]
 
     def steps(self) -> list[dict[str, Any]]:
         """The log's rows of steps, in their order: not of every step, but of those at which something was measured."""
-        return self._rows("step")
+        return [row for row in self._log if row["kind"] == "step"]
 
-    def _rows(self, kind: str) -> list[dict[str, Any]]:
+    @cached_property
+    def _log(self) -> list[dict[str, Any]]:
         rows = []
         for number, line in enumerate(read_text(self.folder.log).splitlines(), start=1):
             try:
-                row = json.loads(line)
+                rows.append(json.loads(line))
             except json.JSONDecodeError as error:
                 raise BadData(f"{self.folder.log}: line {number} is not JSON ({error}); train the run again") from None
-            if row["kind"] == kind:
-                rows.append(row)
         return rows
 
     def predictions(self) -> Predictions:
         """What the run answered to the test photographs, in the file's order."""
+        return self._predictions
+
+    @cached_property
+    def _predictions(self) -> Predictions:
         return read_predictions(self.folder.predictions("test"))
 
     def samples(self) -> list[dict[str, Any]]:
@@ -161,7 +165,7 @@ def _named(runs: Sequence[Run]) -> list[Run]:
 
 
 def _experiment(run: Run) -> str:
-    """The settings that make an experiment: all but the seed and the place where it was computed."""
+    """The settings that make an experiment: all but the seed and where it was computed."""
     kept = {key: value for key, value in run.config.items() if key not in ("seed", "engine")}
     kept["data"] = {key: value for key, value in kept.get("data", {}).items() if key != "cache"}
     return json.dumps(kept, sort_keys=True, default=str)

@@ -1,4 +1,4 @@
-"""What `semiretina evaluate` prints: the scores of each output, of its eyes and patients, and of parts of the set."""
+"""What `semiretina evaluate` prints: the scores of each output, of its eyes and patients, and of subgroups."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,11 +25,11 @@ def _scores(scores: Mapping[str, Any]) -> Lines:
             continue
         lines.append(f"{name}: {_cell(value, 3) or _undefined(scores)}")
     levels = scores["levels"]
-    rows = [[name, *(_cell(own[name], 3) for own in levels.values())] for name in levels["photograph"]]
+    rows = [[name, *(_cell(scores_of[name], 3) for scores_of in levels.values())] for name in levels["photograph"]]
     lines += ["", *_table([["level", *levels], *rows])]
-    for kind, parts in scores["strata"].items():
-        names = list(next(iter(parts.values())))
-        rows = [[part, *(_cell(own[name], 2) for name in names)] for part, own in parts.items()]
+    for kind, subgroups in scores["strata"].items():
+        names = list(next(iter(subgroups.values())))
+        rows = [[subgroup, *(_cell(stated[name], 2) for name in names)] for subgroup, stated in subgroups.items()]
         lines += ["", *_table([[kind, *names], *rows])]
     return lines
 

@@ -45,7 +45,7 @@ def source_of(dataset: str) -> Source | None:
 
 def forbidding(runs: Sequence[Run]) -> list[str]:
     """The data sets of these runs whose photographs may not be passed on."""
-    names = dict.fromkeys(row.get("dataset", "") for run in runs for row in _rows(run, "split"))
+    names = dict.fromkeys(row.get("dataset", "") for run in runs for row in _split_rows(run))
     return [name for name in names if (source := source_of(name)) and not source.redistributable]
 
 
@@ -65,9 +65,9 @@ def public(runs: Sequence[Run]) -> list[Run]:
 
 def _numbered(name: str, others: Sequence[str]) -> str:
     number = 1
-    while (found := f"{name} ({number})" if number > 1 else name) in others:
+    while (numbered := f"{name} ({number})" if number > 1 else name) in others:
         number += 1
-    return found
+    return numbered
 
 
 def hiding(runs: Sequence[Run], shown: Sequence[Run]) -> Hide:
@@ -76,8 +76,8 @@ def hiding(runs: Sequence[Run], shown: Sequence[Run]) -> Hide:
     A name that is a plain word or a plain number ("left", the patient 12) is none where a sentence counts or tells,
     and stays: no sentence of a report names a patient.
     """
-    told = {name for run in shown for name in (run.name, run.label)}
-    hidden = {name for run in runs for name in private_names(run)} - told
+    public_names = {name for run in shown for name in (run.name, run.label)}
+    hidden = {name for run in runs for name in private_names(run)} - public_names
     known = {n: LEFT_OUT for n in hidden if len(n) > 1 and not n.isdigit() and not (n.isalpha() and n.islower())}
     for old, new in zip(runs, shown, strict=True):
         known |= {a: b for a, b in ((old.label, new.label), (old.name, new.name)) if a != b}
@@ -98,16 +98,18 @@ def private_names(run: Run) -> set[str]:
 
     Of pretrained weights the path alone: resnet18.safetensors is called as the network is.
     """
-    found = {str(run.folder.path), str(run.folder.path.resolve())}
-    for row in [*_rows(run, "split"), *_rows(run, "predictions")]:
-        found |= {row[name] for name in NAMES if row.get(name)}
-    found |= {str(sample["path"]) for sample in run.samples()}
-    found |= {value for value in _texts(tomllib.loads(read_text(run.folder.config))) if _is_path(value)}
-    for name in list(found):
+    names = {str(run.folder.path), str(run.folder.path.resolve())}
+    names |= {row[name] for row in _split_rows(run) for name in NAMES if row.get(name)}
+    if run.folder.predictions("test").is_file():
+        answers = run.predictions()
+        names |= {*answers.paths, *answers.patients, *answers.groups}
+    names |= {str(sample["path"]) for sample in run.samples()}
+    names |= {value for value in _texts(tomllib.loads(read_text(run.folder.config))) if _is_path(value)}
+    for name in list(names):
         path = PurePosixPath(name.replace("\\", "/"))
-        found |= {path.name, path.stem} if _is_path(name) and path.suffix not in WEIGHTS else set()
+        names |= {path.name, path.stem} if _is_path(name) and path.suffix not in WEIGHTS else set()
     # A run's own name is shown: it is what the report compares.
-    return found - {"", run.folder.path.name, run.folder.path.resolve().name, run.name, run.label}
+    return names - {"", run.folder.path.name, run.folder.path.resolve().name, run.name, run.label}
 
 
 def public_config(text: str) -> str:
@@ -135,8 +137,6 @@ def _texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def _rows(run: Run, kind: str) -> list[dict[str, str]]:
-    file = run.folder.split if kind == "split" else run.folder.predictions("test")
-    if not file.is_file():
-        return []
-    return list(csv.DictReader(io.StringIO(read_text(file), newline="")))
+def _split_rows(run: Run) -> list[dict[str, str]]:
+    file = run.folder.split
+    return list(csv.DictReader(io.StringIO(read_text(file), newline=""))) if file.is_file() else []

@@ -30,12 +30,13 @@ STAGES: Mapping[str, list[dict[str, Any]]] = {
 }
 
 
-def quickstart(out: Path, seed: int = 0) -> str:
+def quickstart(out: Path | str, seed: int = 0) -> str:
     """Draws, trains three ways, and writes `out`/report.html; returns the table of results and where the report lies.
 
     What is finished stays: called again it goes on, or prints its result. `out`/configs holds the configurations.
     Raises Refused when `out` holds something else.
     """
+    out = Path(out)
     if out.exists() and any(out.iterdir()) and not (out / "manifest.csv").exists():
         raise Refused(f"{out}: the folder holds other files; choose another --out")
     draw(out, seed)

@@ -1,216 +1,245 @@
 """The whole paper from one command: every training of its tables and figures, the grid search, and one report.
 
-`out` holds `study.json` (what is reproduced, and which run stands for which cell), `manifest.csv`, `cache/`, `runs/`,
-`grids/` and `report.html`. Whatever is finished stays: the same command goes on, with more `seeds` too.
+`out` holds `study.json` (what is reproduced, and which run stands for which cell), `manifest.csv`, `cache/`,
+`searches/`, `runs/`, `grids/` and `report.html`. Whatever is finished stays: the same command goes on, with more seeds
+too.
 """
 
 import json
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from semiretina.config import dump_toml
-from semiretina.data.sources import SOURCES, import_source
+from semiretina.data.sources import SOURCES
 from semiretina.errors import BadConfig, MissingInput, NonFiniteLoss, Refused
 from semiretina.experiment import train
 from semiretina.files import read_text, write_text
 from semiretina.lookup import lookup
 from semiretina.progress import duration, say
-from semiretina.records import LESIONS, Record, read_manifest, write_manifest
+from semiretina.records import Record
 from semiretina.report.paper.cells import CELLS
 from semiretina.report.paper.page import write_paper_report
 from semiretina.report.paper.study import SCHEMA
 from semiretina.report.paper.table1 import INDEX, read_points
 from semiretina.run_folder import RunFolder
 from semiretina.studies.estimate import Clock
-from semiretina.studies.grid import configs_of, grid_points
-from semiretina.studies.presets import PRESETS, Plan
+from semiretina.studies.gather import add_nearer, gather, graded, parse
+from semiretina.studies.grid import combinations, configs_of, grid_points
+from semiretina.studies.presets import PRESETS, Preset
+from semiretina.studies.search import finished_trials, search
 from semiretina.studies.sweep import sweep
 
+SEEDS, QUICK_SEEDS = 3, 1
 
-def reproduce(
-    source: str,
-    root: Path,
-    out: Path,
-    *,
-    unlabeled: Sequence[str] = (),
-    weights: Path | None = None,
-    preset: str = "corrected",
-    seeds: int = 1,
-    quick: bool = False,
-    share: bool | None = None,
-) -> str:
-    """Plans, trains and reports; returns where the report lies.
 
-    `unlabeled` are further sources as "NAME=FOLDER", used without their labels. `weights` is a folder with
-    `resnet18.safetensors` and `inceptionv3.safetensors`; without them the pretrained cells stay marked holes. `seeds`
-    trains each cell with the seeds 0, 1, ...; the grid search has one. `quick`: see `configs/paper/quick.toml`,
-    `share`: `write_paper_report`.
+@dataclass(frozen=True)
+class Request:
+    """What to reproduce the paper on, and how.
+
+    `unlabeled` are further sources as "NAME=FOLDER", used without their labels; `nearer` is one to pretrain on with
+    them (section 5.3). `weights` is a folder with `resnet18.safetensors` and `inceptionv3.safetensors`; without it
+    torchvision downloads them. What cannot be trained stays a marked hole. `seeds` trains each cell with the seeds 0,
+    1, ...; searches have one. `quick`: see `configs/paper/quick.toml`.
+    """
+
+    source: str
+    root: Path
+    unlabeled: Sequence[str] = ()
+    nearer: str = ""
+    weights: Path | None = None
+    preset: str = "corrected"
+    seeds: int | None = None  # SEEDS, or QUICK_SEEDS
+    quick: bool = False
+
+    @property
+    def repeats(self) -> int:
+        """How often each training is repeated."""
+        return (QUICK_SEEDS if self.quick else SEEDS) if self.seeds is None else self.seeds
+
+    def check(self) -> None:
+        """Raises BadConfig and MissingInput for what is wrong already before anything is read."""
+        lookup(SOURCES, self.source, "reproduce")
+        if self.preset not in PRESETS:
+            raise BadConfig(f"--preset {self.preset}: known are {', '.join(PRESETS)}")
+        if self.repeats < 1:
+            raise BadConfig(f"--seeds {self.seeds}: at least one is needed")
+        if self.nearer:
+            parse(self.nearer, "--nearer")
+        if self.weights and not self.weights.is_dir():
+            raise MissingInput(
+                f"--weights {self.weights}: no such folder; give one with resnet18.safetensors, or leave it out"
+            )
+
+    def stated(self) -> dict[str, Any]:
+        """What study.json says of it: a folder holds one such reproduction."""
+        given = {"source": self.source, "root": str(self.root.absolute()), "unlabeled": list(self.unlabeled)}
+        nearer = {"nearer": self.nearer} if self.nearer else {}
+        return {"schema": SCHEMA, **given, **nearer, "preset": self.preset, "quick": self.quick}
+
+
+def reproduce(request: Request, out: Path, share: bool | None = None) -> str:
+    """Plans, trains and reports in the folder `out`; returns where the report lies. `share`: `write_paper_report`.
 
     Raises Refused where `out` holds something else, and what importing and training raise.
     """
-    lookup(SOURCES, source, "reproduce")
-    if preset not in PRESETS:
-        raise BadConfig(f"--preset {preset}: known are {', '.join(PRESETS)}")
-    if seeds < 1:
-        raise BadConfig(f"--seeds {seeds}: at least one is needed")
-    if weights and not weights.is_dir():
-        raise MissingInput(f"--weights {weights}: no such folder; give one with resnet18.safetensors, or leave it out")
-    given = {"source": source, "root": str(root.absolute()), "unlabeled": list(unlabeled), "preset": preset}
-    study: dict[str, Any] = {"schema": SCHEMA, **given, "quick": quick}
-    _check_free(out, study)
+    request.check()
+    study = request.stated()
+    # A source to pretrain on may be named later, and then stays.
+    study = {"nearer": _check_free(out, study).get("nearer", "")} | study
     out = out.absolute()
-    weights = weights.absolute() if weights else None
-    blank = Plan(preset, quick, out / "manifest.csv", out / "cache", weights, unlabeled=True)
-    records = gather(source, root, unlabeled, blank)
+    preset, records = _prepare(request, out)
     if not (out / "study.json").exists():
         _write(out, study)
-    plan = replace(blank, unlabeled=any(not _graded(record) for record in records))
-    if not plan.unlabeled:
-        say("reproduce: no unlabelled photographs; the autoencoders learn from the labelled ones, without their labels")
     # Written whole before anything is trained: a stop takes nothing out of the report that already stands.
-    cells, todo = _stand(plan, out, seeds)
-    _tell(plan, records, out, cells, todo)
-    grids = {name: {"hole": plan.hole(name), "folder": f"grids/{name}"} for name in plan.grid_cells}
-    study |= {"seeds": seeds, "cells": cells, "grids": grids}
+    cells, waiting = _standing(preset, out, request.repeats)
+    _announce(preset, records, out, cells, waiting)
+    searches = {name: f"searches/{name}" for name in CELLS if preset.search_axes(name)}
+    grids = {name: {"hole": preset.hole(name), "folder": f"grids/{name}"} for name in preset.grid_cells}
+    study |= {"seeds": request.repeats, "cells": cells, "searches": searches, "grids": grids}
     _write(out, study)
-    for name, seed, run in todo:
-        say(f"reproduce: {name}, seed {seed}")
-        try:
-            train(plan.config(name, seed), run)
-            cells[name]["runs"].append(str(run.relative_to(out)))
-        except NonFiniteLoss as error:
-            cells[name]["failed"][str(seed)] = str(error)
-            say(str(error))
-        _write(out, study)
+    for name, seeds in waiting.items():
+        for _ in _train_cell(preset, name, seeds, out, cells[name]):
+            _write(out, study)
     for name, grid in grids.items():
         if not grid["hole"]:
             # The search takes the longest, and the trainings can be read meanwhile.
             say(f"reproduce: the report so far: {write_paper_report(out, share)}")
             say(f"reproduce: grid search around {name}")
             base = out / "grids" / f"{name}.toml"
-            write_text(base, dump_toml(plan.config(name, 0, grid=True)))
-            say(sweep(grid_points(base, plan.grid), out / "grids" / name))
+            write_text(base, dump_toml(preset.config(name, 0, search=True)))
+            say(sweep(grid_points(base, preset.grid), out / "grids" / name))
     return f"report: {write_paper_report(out, share)}"
 
 
-def gather(source: str, root: Path, unlabeled: Sequence[str], plan: Plan) -> list[Record]:
-    """The records of all sources in one manifest, which is written once, when all are read."""
-    if plan.manifest.exists():
-        return read_manifest(plan.manifest)
-    options = []
-    if source == "synthetic":
-        small = plan.small
-        sizes = (small["photographs"], small["unlabeled"], small["data"]["size"]) if small else (1200, 690, 512)
-        names = ("photographs", "unlabeled", "size")
-        options = ["layout=messidor", *(f"{name}={value}" for name, value in zip(names, sizes, strict=True))]
-    further = [_parse(entry) for entry in unlabeled]
-    records = _import(source, root, options)
-    for name, folder in further:
-        known = {record.path for record in records}
-        more = [_without_labels(record) for record in _import(name, folder)]
-        doubled = [record.path.name for record in more if record.path in known]
-        if doubled:
-            say(f"reproduce: {len(doubled)} photographs stand in both sources and count as labelled: {doubled[0]} ...")
-        records += [record for record in more if record.path not in known]
-    write_manifest(records, plan.manifest)
-    return records
+def _prepare(request: Request, out: Path) -> tuple[Preset, dict[bool, list[Record]]]:
+    """The preset with all that it must know of the photographs; the records without and with those to pretrain on."""
+    weights = request.weights.absolute() if request.weights else None
+    preset = Preset(request.preset, request.quick, out / "manifest.csv", out / "cache", weights)
+    records = gather(request.source, request.root, request.unlabeled, preset.manifest, preset.small)
+    preset = replace(
+        preset,
+        unlabeled=any(not graded(record) for record in records),
+        datasets=tuple(dict.fromkeys(record.dataset for record in records)),
+    )
+    if not preset.unlabeled:
+        say("reproduce: no unlabelled photographs; the autoencoders learn from the labelled ones, without their labels")
+    if not request.nearer:
+        return preset, {False: records}
+    together = add_nearer(records, request.nearer, preset.nearer_manifest)
+    nearer = tuple(dict.fromkeys(record.dataset for record in together[len(records) :]))
+    return replace(preset, nearer=nearer), {False: records, True: together}
 
 
-def _parse(entry: str) -> tuple[str, Path]:
-    name, equals, folder = entry.partition("=")
-    if not equals or not folder:
-        raise BadConfig(f"--unlabeled {entry}: not of the form SOURCE=FOLDER, as in messidor_extension=DIR")
-    lookup(SOURCES, name, "--unlabeled")
-    return name, Path(folder)
-
-
-def _import(name: str, root: Path, options: Sequence[str] = ()) -> list[Record]:
-    with tempfile.TemporaryDirectory() as folder:
-        manifest = Path(folder) / "manifest.csv"
-        import_source(name, root, manifest, options)
-        return read_manifest(manifest)
-
-
-def _stand(plan: Plan, out: Path, seeds: int) -> tuple[dict[str, Any], list[tuple[str, int, Path]]]:
-    """What stands of every cell, and the trainings that are to be done.
+def _standing(preset: Preset, out: Path, seeds: int) -> tuple[dict[str, Any], dict[str, list[int]]]:
+    """What stands of every cell, and the seeds of each that are to be trained.
 
     A finished training stays, also a pretrained one whose weights are no longer given. One that diverged is a result
     too, as long as its run folder is there.
     """
-    file = out / "study.json"
-    before = json.loads(read_text(file)).get("cells", {})
+    before = json.loads(read_text(out / "study.json")).get("cells", {})
     cells: dict[str, Any] = {}
-    todo = []
+    waiting = {}
     for name in CELLS:
-        runs = {seed: out / "runs" / f"{name}-seed{seed}" for seed in range(seeds)}
+        runs = {seed: _run_folder(out, name, seed) for seed in range(seeds)}
         failed = before.get(name, {}).get("failed", {})
         failed = {str(seed): failed[str(seed)] for seed, run in runs.items() if str(seed) in failed and run.exists()}
         done = [seed for seed, run in runs.items() if RunFolder(run).result.exists()]
-        hole = "" if done else plan.hole(name)
-        cells[name] = {"hole": hole, "runs": [str(runs[seed].relative_to(out)) for seed in done], "failed": failed}
-        if not plan.hole(name):
-            todo += [(name, seed, run) for seed, run in runs.items() if seed not in done and str(seed) not in failed]
-    return cells, todo
+        hole = "" if len(done) == seeds else preset.hole(name)
+        stand = [str(runs[seed].relative_to(out)) for seed in done]
+        cells[name] = {"hole": "" if done else hole, "runs": stand, "failed": failed}
+        left = [seed for seed in runs if seed not in done and str(seed) not in failed]
+        if left and not hole:
+            waiting[name] = left
+    return cells, waiting
 
 
-def _tell(
-    plan: Plan, records: Sequence[Record], out: Path, cells: Mapping[str, Any], todo: Sequence[tuple[str, int, Path]]
+def _train_cell(preset: Preset, name: str, seeds: Sequence[int], out: Path, cell: dict[str, Any]) -> Iterator[None]:
+    """Searches for a cell's settings and trains it with each seed; yields whenever `cell` says something new."""
+    chosen = search(preset, name, out)
+    for seed in seeds:
+        if chosen is None:
+            cell["failed"][str(seed)] = "every trial of its search diverged"
+            yield
+            continue
+        say(f"reproduce: {name}, seed {seed}")
+        run = _run_folder(out, name, seed)
+        try:
+            train(preset.config(name, seed, chosen), run)
+            cell["runs"].append(str(run.relative_to(out)))
+        except NonFiniteLoss as error:
+            cell["failed"][str(seed)] = str(error)
+            say(str(error))
+        yield
+
+
+def _run_folder(out: Path, name: str, seed: int) -> Path:
+    return out / "runs" / f"{name}-seed{seed}"
+
+
+def _announce(
+    preset: Preset,
+    records: Mapping[bool, Sequence[Record]],
+    out: Path,
+    cells: Mapping[str, Any],
+    waiting: Mapping[str, Sequence[int]],
 ) -> None:
-    """Says how many trainings there are and about how long they take."""
+    """Says how many trainings there are, trials and grids included, and about how long they take."""
     for name, cell in cells.items():
         if cell["hole"]:
             say(f"reproduce: {name} stays a hole: {cell['hole']}")
     clock = Clock()
-    seconds = sum(clock.seconds(plan.config(name, seed), records) for name, seed, _ in todo)
-    points = 0
-    for name in plan.grid_cells:
-        if not plan.hole(name):
-            center = plan.config(name, 0, grid=True)
-            done = sum(point.status != "open" for point in read_points(out / "grids" / name / INDEX))
-            left = configs_of(center, plan.grid)[done:]
+    seconds, trials, points = 0.0, 0, 0
+    for name, seeds in waiting.items():
+        photographs = records[CELLS[name].nearer]
+        seconds += len(seeds) * clock.seconds(preset.config(name, 0), photographs)
+        if axes := preset.search_axes(name):
+            every = [preset.config(name, 0, chosen, search=True) for chosen in combinations(axes)]
+            left = every[finished_trials(out, name) :]
+            trials += len(left)
+            seconds += clock.together(left, photographs)
+    for name in preset.grid_cells:
+        if not preset.hole(name):
+            center = preset.config(name, 0, search=True)
+            finished = sum(point.status != "open" for point in read_points(out / "grids" / name / INDEX))
+            left = configs_of(center, preset.grid)[finished:]
             points += len(left)
-            seconds += clock.together(left, records)
-            if plan.quick:
-                whole = configs_of(center, plan.grid.with_name("grid.toml"))
-                needed = duration(clock.together(whole, records))
+            seconds += clock.together(left, records[False])
+            if preset.quick:
+                whole = configs_of(center, preset.grid.with_name("grid.toml"))
+                needed = duration(clock.together(whole, records[False]))
                 say(f"reproduce: the full grid around {name} has {len(whole)} points: about {needed} here")
     done = sum(len(cell["runs"]) for cell in cells.values())
     diverged = sum(len(cell["failed"]) for cell in cells.values())
     say(
-        f"reproduce: {len(todo)} trainings to do ({done} done{f', {diverged} diverged' if diverged else ''}, "
-        f"{sum(bool(cell['hole']) for cell in cells.values())} cells are holes), "
-        f"{points} points of the grid search to do: about {duration(seconds)} here, as busy as this machine is now "
-        "(estimated from a few steps of each)"
+        f"reproduce: {sum(map(len, waiting.values()))} trainings to do ({done} done"
+        f"{f', {diverged} diverged' if diverged else ''}, {sum(bool(cell['hole']) for cell in cells.values())} cells "
+        f"are holes), {trials} trials to choose their settings, {points} points of the grid search to do: about "
+        f"{duration(seconds)} here, as busy as this machine is now (estimated from a few steps of each)"
     )
 
 
-def _check_free(out: Path, study: Mapping[str, Any]) -> None:
-    """Raises Refused where the folder holds another reproduction (what differs is named) or anything else."""
+def _check_free(out: Path, study: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in the folder's study.json, if there is one.
+
+    Raises Refused where the folder holds another reproduction (what differs is named) or anything else.
+    """
     file = out / "study.json"
+    then: dict[str, Any] = {}
     if file.exists():
         then = json.loads(read_text(file))
         differing = [
-            f"{key} = {then.get(key)!r} there, {value!r} here" for key, value in study.items() if then.get(key) != value
+            f"{key} = {then.get(key)!r} there, {value!r} here"
+            for key, value in study.items()
+            if then.get(key) != value and (key != "nearer" or then.get(key))
         ]
         if differing:
             raise Refused(f"{out}: holds another reproduction: {'; '.join(differing)}; choose another --out")
     elif out.exists() and (others := sorted(entry.name for entry in out.iterdir())):
         raise Refused(f"{out}: the folder holds other files ({others[0]} ...); choose another --out")
+    return then
 
 
 def _write(out: Path, study: Mapping[str, Any]) -> None:
     write_text(out / "study.json", json.dumps(study, indent=1) + "\n")
-
-
-def _graded(record: Record) -> bool:
-    return record.grade is not None
-
-
-def _without_labels(record: Record) -> Record:
-    hidden: dict[str, Any] = dict.fromkeys(("grade", "dme", *LESIONS))
-    note = "labels hidden" if _graded(record) else ""
-    provenance = "; ".join(filter(None, (record.provenance, note)))
-    return replace(record, split="", scale="", provenance=provenance, **hidden)

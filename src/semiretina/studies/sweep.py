@@ -13,7 +13,7 @@ from pathlib import Path
 
 from semiretina.errors import UserError
 from semiretina.progress import duration, say
-from semiretina.report.paper.table1 import INDEX, TRAININGS, Point, to_text, write_page
+from semiretina.report.paper.table1 import INDEX, TRAININGS, Point, best_point, to_text, write_page
 from semiretina.studies.cluster import work_on_cluster
 from semiretina.studies.first_stages import all_of
 from semiretina.studies.grid import GridPoint
@@ -34,9 +34,7 @@ def sweep(points: Sequence[GridPoint], out: Path, *, workers: int = 1, shard: st
     counts = Counter(point.status for point in states)
     counted_states = [f"{counts[status]} {status}" for status in ("done", "diverged", "open") if counts[status]]
     lines = [f"{counted(len(states), 'point')}: {', '.join(counted_states)}", f"points: {out / INDEX}"]
-    scored = [point for point in states if point.accuracy is not None]
-    if scored:
-        best = max(scored, key=lambda point: (point.accuracy or 0.0, point.auroc or 0.0))
+    if best := best_point(states):
         setting = next(point for point in points if point.key == best.key)
         lines.append(f"best on validation: {setting}: accuracy {best.accuracy:.3f} ({out / best.key})")
     if not counts["open"]:

@@ -100,26 +100,17 @@ class Binary(Task):
             areas.append(quick_auroc(labels, p))
         return {"accuracy": mean_of_defined(accuracies), "auroc": mean_of_defined(areas)}
 
-    def scores(
-        self,
-        labels: Ints,
-        probabilities: Doubles,
-        groups: Groups,
-        threshold: float = 0.5,
-        prevalence: float | None = None,
-    ) -> Scores:
+    def scores(self, labels: Ints, p: Doubles, groups: Groups, threshold: float, prevalence: float | None) -> Scores:
         """`binary_scores`; PPV and NPV at the `prevalence`, or else the sample's."""
-        return binary_scores(labels, probabilities, groups, threshold, prevalence=prevalence)
+        return binary_scores(labels, p, groups, threshold, prevalence=prevalence)
 
-    def level_scores(
-        self, labels: Ints, probabilities: Doubles, members: Ints, groups: Ints, threshold: float = 0.5
-    ) -> Scores:
+    def level_scores(self, labels: Ints, p: Doubles, members: Ints, groups: Ints, threshold: float) -> Scores:
         """`binary_level`."""
-        return binary_level(labels, probabilities, members, groups, threshold)
+        return binary_level(labels, p, members, groups, threshold)
 
-    def part_scores(self, labels: Ints, probabilities: Doubles, groups: Ints, threshold: float = 0.5) -> Scores:
+    def part_scores(self, labels: Ints, p: Doubles, groups: Ints, threshold: float) -> Scores:
         """`binary_part`."""
-        return binary_part(labels, probabilities, groups, threshold)
+        return binary_part(labels, p, groups, threshold)
 
     @property
     def label_names(self) -> Mapping[str, int]:

@@ -99,27 +99,18 @@ class Classes(Task):
         areas = [quick_auroc(y == k, p[:, k]) for k in range(p.shape[1]) if (y == k).any()]
         return {"accuracy": quick_share(p.argmax(axis=1) == y), "auroc": mean_of_defined(areas)}
 
-    def scores(
-        self,
-        labels: Ints,
-        probabilities: Doubles,
-        groups: Groups,
-        threshold: float = 0.5,
-        prevalence: float | None = None,
-    ) -> Scores:
+    def scores(self, labels: Ints, p: Doubles, groups: Groups, threshold: float, prevalence: float | None) -> Scores:
         """`class_scores`, which know neither threshold nor prevalence."""
-        return class_scores(labels, probabilities, groups)
+        return class_scores(labels, p, groups)
 
-    def level_scores(
-        self, labels: Ints, probabilities: Doubles, members: Ints, groups: Ints, threshold: float = 0.5
-    ) -> Scores:
+    def level_scores(self, labels: Ints, p: Doubles, members: Ints, groups: Ints, threshold: float) -> Scores:
         """`class_level`."""
-        answers = np.where(np.isnan(probabilities[:, 0]), np.nan, self.decide(probabilities))
-        return class_level(labels, answers, probabilities.shape[1], members, groups)
+        answers = np.where(np.isnan(p[:, 0]), np.nan, self.decide(p))
+        return class_level(labels, answers, p.shape[1], members, groups)
 
-    def part_scores(self, labels: Ints, probabilities: Doubles, groups: Ints, threshold: float = 0.5) -> Scores:
+    def part_scores(self, labels: Ints, p: Doubles, groups: Ints, threshold: float) -> Scores:
         """`class_part`."""
-        return class_part(labels, self.decide(probabilities), groups)
+        return class_part(labels, self.decide(p), groups)
 
     @property
     def label_names(self) -> Mapping[str, int]:

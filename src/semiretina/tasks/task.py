@@ -108,24 +108,15 @@ class Task(ABC):
         """Accuracy and AUROC without intervals, on average over questions, for the log; NaN where undefined."""
 
     @abstractmethod
-    def scores(
-        self,
-        labels: Ints,
-        probabilities: Doubles,
-        groups: Groups,
-        threshold: float = 0.5,
-        prevalence: float | None = None,
-    ) -> Scores:
-        """All scores of one question, of photographs [n]."""
+    def scores(self, labels: Ints, p: Doubles, groups: Groups, threshold: float, prevalence: float | None) -> Scores:
+        """All scores of one question, from its labels and probabilities `p` as of `labels` and `by_key`."""
 
     @abstractmethod
-    def level_scores(
-        self, labels: Ints, probabilities: Doubles, members: Ints, groups: Ints, threshold: float = 0.5
-    ) -> Scores:
+    def level_scores(self, labels: Ints, p: Doubles, members: Ints, groups: Ints, threshold: float) -> Scores:
         """Scores of eyes or patients, to which `members` [n] number the photographs; NaN where one is ungradable."""
 
     @abstractmethod
-    def part_scores(self, labels: Ints, probabilities: Doubles, groups: Ints, threshold: float = 0.5) -> Scores:
+    def part_scores(self, labels: Ints, p: Doubles, groups: Ints, threshold: float) -> Scores:
         """The few scores that a part of a test set is judged by."""
 
     @property

@@ -1,11 +1,13 @@
 """The drawn photographs: the same for ever, true to their masks and grades, and without a short cut to the grade."""
 
+import importlib
 import subprocess
 import sys
 from collections import Counter
 from functools import lru_cache
 from hashlib import sha256
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +26,6 @@ from torch import nn
 from semiretina.data.simulator import fundus
 from semiretina.data.simulator.anatomy import anatomy
 from semiretina.data.simulator.cameras import HOSPITALS
-from semiretina.data.simulator.contact_sheet import contact_sheet
 from semiretina.data.simulator.drawings import SITES, UNLABELED_SITE, Drawing, drawings
 from semiretina.data.sources.synthetic import records
 from semiretina.errors import BadConfig, CannotWrite
@@ -352,7 +353,9 @@ def test_a_trained_grader_looks_at_the_lesions_and_at_nothing_else():
     assert roc_auc_score(ill[260:], unseen) == pytest.approx(0.5, abs=0.1)
 
 
-def test_the_contact_sheet_shows_every_hospital_and_grade():
+def test_the_contact_sheet_shows_every_hospital_and_grade(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[3] / "benchmarks")
+    contact_sheet = importlib.import_module("contact_sheet").contact_sheet
     sheet = np.asarray(contact_sheet("easy", size=40))
     rows = [(sheet[top : top + 40].max(axis=(0, 2)) > 60).mean() for top in range(0, sheet.shape[0] - 40, 62)]
     assert min(rows) > 0.6

@@ -223,7 +223,7 @@ def test_a_strange_sheet_is_told(small: Path, header: str, told: str) -> None:
 
 def test_a_row_that_stands_there_twice_is_told(small: Path) -> None:
     write_sheet(small, {"001": "1,0"}, HEADER + "IDRiD_001,1,0,,,,,,,,,\r\n")
-    with pytest.raises(BadData, match="row 3, column Image name: IDRiD_001 stands there twice"):
+    with pytest.raises(BadData, match="row 3, column Image name: IDRiD_001 stands in row 2 too"):
         idrid.records(small)
 
 

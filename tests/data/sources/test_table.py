@@ -59,11 +59,7 @@ def test_columns_named_by_options_and_left_out(tmp_path: Path) -> None:
         scale="icdr",
         images=str(tmp_path / "photos"),
         dataset="ours",
-        path="where",
-        grade="how bad",
-        quality="-",
-        eye="OD/OS",
-        patient="who",
+        columns={"path": "where", "grade": "how bad", "quality": "-", "eye": "OD/OS", "patient": "who"},
     )
     assert record == Record(
         path=tmp_path / "photos" / "x.tif", dataset="ours", scale="icdr", grade=3, dme=2, eye="left", patient="5"
@@ -167,17 +163,33 @@ def test_classes_map_names_to_grades(tmp_path: Path) -> None:
             "photo id,grade\na,0\n",
             {},
             BadData,
-            r"which of the columns photo id, grade names the photographs\? Add -o path=",
+            r"which of the columns photo id, grade names the photographs\? Add -o columns.path=",
         ),
-        ("image,file\na,a\n", {}, BadData, "columns image and file may be the path; choose with -o path=COLUMN"),
+        (
+            "image,file\na,a\n",
+            {},
+            BadData,
+            "may be the path; choose: -o columns.path=COLUMN",
+        ),
+        (
+            "image,level\na,0\n",
+            {"columns": {"grades": "a"}},
+            BadConfig,
+            "unknown 'grades'; the columns are path",
+        ),
         ("image,image\na,a\n", {}, BadData, "columns image and image may be the path"),
-        ("image,who,who\na,1,1\n", {"patient": "who"}, BadData, "the column who stands there more than once"),
+        (
+            "image,who,who\na,1,1\n",
+            {"columns": {"patient": "who"}},
+            BadData,
+            "the column who stands there more than once",
+        ),
         ("image,grade\na,0\na\n", {}, BadData, "row 3: 1 cell under 2 columns"),
         (
             "image,level\na,0\n",
-            {"grade": "levle"},
+            {"columns": {"grade": "levle"}},
             BadConfig,
-            r"table\.grade: no column 'levle' in .*; did you mean 'level'",
+            r"table\.columns\.grade: no column 'levle' in .*; did you mean 'level'",
         ),
         ("image\na\n", {"images": "nowhere"}, MissingInput, r"nowhere: no such folder"),
         ('image,note\na,"' + "x" * 140_000 + "\n", {}, BadData, "row 2: .*look for a quote without its partner"),
@@ -250,7 +262,7 @@ def test_a_flat_folder_is_unlabelled(tmp_path: Path) -> None:
         (["0/a.png"], {"scale": ""}, BadConfig, "there are grades, but not on which scale"),
         (["0/a.png", "b.png"], {}, BadData, "1 photographs lie beside the folder '0'"),
         (["notes.txt"], {}, MissingInput, "no photograph in it; their names end in"),
-        (["0/a.png"], {"grade": "level"}, BadConfig, "grade: no use for a folder"),
+        (["0/a.png"], {"columns": {"grade": "level"}}, BadConfig, "columns: no use for a folder"),
     ],
 )
 def test_a_folder_that_cannot_be_read_is_told(
@@ -264,7 +276,7 @@ def test_a_folder_that_cannot_be_read_is_told(
 def test_options_as_the_command_line_gives_them(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     sheet = write(tmp_path, "name,level\na,2\n")
-    given = parse_overrides(["scale=icdr", "grade=level", "path=name"])
+    given = parse_overrides(["scale=icdr", "columns.grade=level", "columns.path=name"])
     checked = arguments(SOURCES["table"].read, given, "table", skip=("root",))
     assert SOURCES["table"].read(sheet, **checked)[0].grade == 2
     with pytest.raises(BadConfig, match="did you mean 'scale'"):

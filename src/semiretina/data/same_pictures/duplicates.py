@@ -48,7 +48,7 @@ def find_duplicates(pixels: Pixels, block: int = BLOCK) -> list[Pair]:
     assert pixels.dtype == np.uint8
     assert pixels.shape[3:] == (3,), pixels.shape
     first: dict[bytes, int] = {}
-    found, different = [], []
+    pairs, different = [], []
     descriptors = []
     with progress("Looking for duplicates", 2 * len(pixels)) as advance:
         for start in range(0, len(pixels), block):
@@ -61,14 +61,14 @@ def find_duplicates(pixels: Pixels, block: int = BLOCK) -> list[Pair]:
                     different.append(number)
                     descriptors.append(_descriptor(view))
                 else:
-                    found.append(Pair(before, number, "identical", 1.0))
+                    pairs.append(Pair(before, number, "identical", 1.0))
             advance(len(rows))
         advance(len(pixels) - len(different))
         for start in range(0, len(different), block):
             candidates = _candidates(descriptors, start, block)
-            found += _same_pictures(pixels, different, candidates)
+            pairs += _same_pictures(pixels, different, candidates)
             advance(len(descriptors[start : start + block]))
-    return sorted(found, key=lambda pair: (pair.first, pair.second))
+    return sorted(pairs, key=lambda pair: (pair.first, pair.second))
 
 
 def _descriptor(view: View) -> Array:

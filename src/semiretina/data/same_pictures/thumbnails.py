@@ -40,9 +40,9 @@ def find_pairs(files: Sequence[Path]) -> list[Pair]:
     thumbnails = _thumbnails(files)
     small = [_halved(thumbnail) for thumbnail in thumbnails]
     pairs = _same_pictures(small)
-    found = {(pair.first, pair.second) for pair in pairs}
+    same = {(pair.first, pair.second) for pair in pairs}
     for i, j in _perhaps_same_eye(small):
-        if (i, j) not in found:
+        if (i, j) not in same:
             correlation = _displaced_correlation(thumbnails[i], thumbnails[j])
             if correlation >= SAME_EYE:
                 pairs.append(Pair(i, j, "eye", correlation))
@@ -135,16 +135,16 @@ def _perhaps_same_eye(small: Sequence[npt.NDArray[np.uint8]]) -> list[tuple[int,
     details = [_vessels(thumbnail, 0.5)[0] for thumbnail in small]
     upright = spectra(0.0)
     turned = [spectra(angle) for angle in SCREENED_ROTATIONS]
-    found = []
+    alike = []
     with progress("comparing photographs", len(small) - 1) as advance:
         for i in range(len(small) - 1):
             best = np.zeros(len(small) - 1 - i, np.float32)
             for others in turned:
                 products = fft.irfft2(upright[i] * np.conj(others[i + 1 :]), shape, workers=-1)
                 best = np.maximum(best, products.reshape(len(products), -1).max(1))
-            found += [(i, i + 1 + int(k)) for k in np.flatnonzero(best >= PERHAPS_SAME_EYE)]
+            alike += [(i, i + 1 + int(k)) for k in np.flatnonzero(best >= PERHAPS_SAME_EYE)]
             advance()
-    return found
+    return alike
 
 
 def _displaced_correlation(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:

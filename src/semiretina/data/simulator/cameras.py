@@ -18,7 +18,7 @@ class Camera:
     color: tuple[float, float, float]  # R, G, B of the healthy retina, 0 to 255
     vignette: float  # how much darker the rim is, in the logarithm
     lean: tuple[float, float]  # where the flash falls brighter
-    blur: float  # of the optics, as a share of the field's diameter
+    blur: float  # of the optics, as a fraction of the field's diameter
     noise: float  # of the sensor, sd in 8-bit steps
     quality: int  # of the JPEG files
 

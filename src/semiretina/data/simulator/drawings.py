@@ -81,18 +81,18 @@ def drawings(
     photographs: int, size: int, difficulty: Difficulty = "easy", seed: int = 0, *, unlabeled: bool = False
 ) -> list[Drawing]:
     """The first `photographs` of the labelled or the unlabelled set; a larger set begins with the smaller one."""
-    found = []
+    chosen = []
     for number in range(photographs):
         index, eye = number // 2, ("right", "left")[number % 2]
         patient = index + (_UNLABELED if unlabeled else 0)
         site = UNLABELED_SITE if unlabeled else SITES[index % len(SITES)]
         turn = index if unlabeled else index // len(SITES)  # the patient's number within the hospital
-        found.append(Drawing(seed, patient, eye, _grade(seed, patient, turn, site, eye), site, size, difficulty))
-    return found
+        chosen.append(Drawing(seed, patient, eye, _grade(seed, patient, turn, site, eye), site, size, difficulty))
+    return chosen
 
 
 def _grade(seed: int, patient: int, turn: int, site: str, eye: str) -> int:
-    """The eye's ICDR grade: fixed shares in every twenty patients of a hospital, whatever the number of photographs."""
+    """The eye's ICDR grade: of every twenty patients of a hospital as many have each grade."""
     shuffled = draws.generator(seed, "grades", site, patient // _UNLABELED, turn // len(_BLOCK)).permutation(_BLOCK)
     grade = int(shuffled[turn % len(_BLOCK)])
     better, worse = _FELLOW[grade]

@@ -25,8 +25,8 @@ def plan(key: Key, grade: int, hospital: str, difficulty: Difficulty) -> tuple[L
     """The lesions that `draw` draws in an eye, and the risk of macular edema that follows from them."""
     eye = anatomy(key)
     margin = 0.12  # of the largest lesion, so that none is cut off
-    found = lesions.place_lesions(key, grade, difficulty, eye, CAMERAS[hospital].reach - margin)
-    return found, lesions.edema(found, eye)
+    drawn = lesions.place_lesions(key, grade, difficulty, eye, CAMERAS[hospital].reach - margin)
+    return drawn, lesions.edema(drawn, eye)
 
 
 def draw(

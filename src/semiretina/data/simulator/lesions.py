@@ -29,13 +29,13 @@ class Kind:
     contrast: tuple[float, float, float]  # median of R, G, B (8-bit values as stored, not linear light)
     contrast_sd: float  # of the logarithm of the green contrast
     contrast_growth: float  # exponent of the size in the contrast: large lesions stand out more
-    # grade -> share of photographs that have any, median count of those, sd of the count's logarithm
+    # grade -> fraction of photographs that have any, median count of those, sd of the count's logarithm
     counts: Mapping[int, tuple[float, float, float]]
 
 
 # Measured on the masks of IDRiD's 54 training photographs (Porwal et al., Data 2018, 3(3):25) by benchmarks/lesions.py,
 # which prints these numbers and says how. Two are not from the masks: grade 1, which no masked photograph has, is our
-# choice; and the share with hard exudates is that of a risk of macular edema > 0 in IDRiD's 413 graded photographs,
+# choice; and the fraction with hard exudates is that of a risk of macular edema > 0 in IDRiD's 413 graded photographs,
 # because the masked ones were chosen for having lesions of every kind.
 IDRID: Mapping[str, Kind] = {
     "MA": Kind(
@@ -77,7 +77,7 @@ EASY: Mapping[str, Kind] = {
 
 KINDS: Mapping[str, Mapping[str, Kind]] = {"easy": EASY, "real": IDRID}
 _PRERETINAL = {"easy": 0.13, "real": 0.09}  # diameter of grade 4's large haemorrhage
-_SOFT = {"MA": 0.7, "HE": 0.3, "EX": 0.6, "SE": 0.9}  # share of the radius over which a lesion fades out
+_SOFT = {"MA": 0.7, "HE": 0.3, "EX": 0.6, "SE": 0.9}  # fraction of the radius over which a lesion fades out
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def place_lesions(key: Key, grade: int, difficulty: Difficulty, eye: Anatomy, re
 
     `key` (seed, patient, eye) decides everything else.
     """
-    parts = []
+    kinds = []
     for number, (name, kind) in enumerate(KINDS[difficulty].items()):
         if grade not in kind.counts:
             continue
@@ -124,7 +124,7 @@ def place_lesions(key: Key, grade: int, difficulty: Difficulty, eye: Anatomy, re
         plump = rng.uniform(1.0, 1.0 if name == "MA" else 1.5, count)
         lobes = rng.uniform(0.05, 0.22, count) * (name != "MA")
         strength = np.exp(kind.contrast_sd * np.clip(rng.normal(0, 1, count), -2, 2))
-        parts.append(
+        kinds.append(
             Lesions(
                 kind=np.full(count, number),
                 x=spots[:, 0],
@@ -136,10 +136,10 @@ def place_lesions(key: Key, grade: int, difficulty: Difficulty, eye: Anatomy, re
                 shape=np.stack([lobes, rng.uniform(0, 2 * np.pi, count)], axis=1),
             )
         )
-    if not parts:
+    if not kinds:
         none = np.zeros(0)
         return Lesions(np.zeros(0, np.int64), none, none, none, none, none, none, np.zeros((0, 2)))
-    return Lesions(*(np.concatenate([getattr(part, name) for part in parts]) for name in Lesions.__slots__))
+    return Lesions(*(np.concatenate([getattr(part, name) for part in kinds]) for name in Lesions.__slots__))
 
 
 def edema(lesions: Lesions, eye: Anatomy) -> int:
@@ -157,29 +157,29 @@ def _centres(rng: np.random.Generator, count: int, eye: Anatomy, reach: float, c
     They lie over the posterior pole or, where there are `clusters`, in that many heaps and rings near the macula. With
     `quadrants` each quadrant around the fovea holds at least one.
     """
-    found = np.zeros((0, 2))
-    while len(found) < count:
+    centres = np.zeros((0, 2))
+    while len(centres) < count:
         n = 4 * count + 16
         if clusters:
             turn, far = rng.uniform(0, 2 * np.pi, clusters), rng.uniform(0.12, 0.5, clusters)
             middle = eye.fovea + np.stack([np.cos(turn), np.sin(turn)], axis=1) * far[:, None]
-            own = rng.integers(0, clusters, n)
-            ring = np.where(rng.random(clusters) < 0.4, 0.13, 0.0)[own]  # circinate: around a leaking vessel
+            heap = rng.integers(0, clusters, n)
+            ring = np.where(rng.random(clusters) < 0.4, 0.13, 0.0)[heap]  # circinate: around a leaking vessel
             around = rng.uniform(0, 2 * np.pi, n)
             circle = np.stack([np.cos(around), np.sin(around)], axis=1) * ring[:, None]
-            spots = middle[own] + circle + rng.normal(0, 1, (n, 2)) * np.where(ring > 0, 0.04, 0.10)[:, None]
+            spots = middle[heap] + circle + rng.normal(0, 1, (n, 2)) * np.where(ring > 0, 0.04, 0.10)[:, None]
         else:
             pole = rng.normal(0, 0.42, (n, 2))
             wide = rng.uniform(-0.88, 0.88, (n, 2))
             spots = np.where(rng.random((n, 1)) < 0.5, pole, wide)
         clear = np.hypot(*(spots - eye.disc).T) > 1.5 * eye.disc_radius
         inside = (np.hypot(*spots.T) < 0.88) & (np.abs(spots[:, 1]) < reach) & clear
-        found = np.concatenate([found, spots[inside]])
+        centres = np.concatenate([centres, spots[inside]])
     if quadrants:
-        right_below = found > eye.fovea
+        right_below = centres > eye.fovea
         _, first = np.unique(2 * right_below[:, 0] + right_below[:, 1], return_index=True)
-        found = np.concatenate([found[first], np.delete(found, first, axis=0)])
-    return found[:count]
+        centres = np.concatenate([centres[first], np.delete(centres, first, axis=0)])
+    return centres[:count]
 
 
 def render(lesions: Lesions, difficulty: Difficulty, diameter: float, light: npt.NDArray[np.float32]) -> Masks:
@@ -194,7 +194,7 @@ def render(lesions: Lesions, difficulty: Difficulty, diameter: float, light: npt
     middle = (width - 1) / 2
     x, y = lesions.x * diameter / 2 + middle, lesions.y * diameter / 2 + middle
     column, row = np.rint(x).astype(int), np.rint(y).astype(int)
-    # Smaller than a pixel, a lesion is drawn about as large as one and paler by the share of its area.
+    # Smaller than a pixel, a lesion is drawn about as large as one and paler by the fraction of its area.
     drawn = np.maximum(lesions.radius * diameter / 2, 0.6)
     strength = lesions.strength * np.square(lesions.radius * diameter / 2 / drawn)
     soft = np.array([_SOFT[name] for name in LESIONS])[lesions.kind] * (1.0 if difficulty == "real" else 0.5)

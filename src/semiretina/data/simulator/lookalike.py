@@ -43,7 +43,7 @@ def write_lookalike(
     """Draws what is not yet under `root`; the folders that stand for Messidor and for the Messidor Extension.
 
     `photographs` and `unlabeled` count files. The thirteen duplicates are among the first, all in Base33, which has
-    more than its share where the others have less than 26. `size` is the mean of the three hospitals' heights, in
+    more than its part where the others have less than 26. `size` is the mean of the three hospitals' heights, in
     pixels. A stopped call goes on where it was. Raises BadConfig for numbers that make no sense, Refused where `root`
     holds anything that these arguments have not drawn.
     """
@@ -53,19 +53,19 @@ def write_lookalike(
     extension = plan_extension(unlabeled, difficulty, seed)
     settings = settings_text(photographs, unlabeled, size, difficulty, seed)
     _claim(root, settings)
-    places = root / "messidor", root / "messidor_extension"
+    roots = root / "messidor", root / "messidor_extension"
     jobs: list[tuple[list[Path], Picture]] = [
-        ([places[0] / folder / f"{name}{facts.SUFFIX}" for name in picture.names], picture)
+        ([roots[0] / folder / f"{name}{facts.SUFFIX}" for name in picture.names], picture)
         for folder, exams in folders.items()
         for picture in pictures(exams)
     ]
-    jobs += [([places[1] / f"{picture.names[0]}.JPG"], picture) for picture in pictures(extension)]
+    jobs += [([roots[1] / f"{picture.names[0]}.JPG"], picture) for picture in pictures(extension)]
     for number, (folder, exams) in enumerate(folders.items(), start=1):
         # One sheet has the other spelling, as it is around.
         spelling = facts.SHEETS[number == len(folders)]
-        _once(places[0] / folder / f"{spelling.format(folder=folder)}.csv", _sheet(folder, exams))
+        _once(roots[0] / folder / f"{spelling.format(folder=folder)}.csv", _sheet(folder, exams))
     pairs = _pairs([exam for exams in folders.values() for exam in exams], extension)
-    for place in places:
+    for place in roots:
         _once(place / PAIRS, pairs.encode())
     with (
         progress(f"Drawing {photographs + unlabeled} photographs laid out as Messidor's", len(jobs)) as advance,
@@ -73,7 +73,7 @@ def write_lookalike(
     ):
         for _ in pool.map(lambda job: _draw(job[0], job[1], size, difficulty, seed, settings), jobs):
             advance()
-    return places
+    return roots
 
 
 def _check(photographs: int, unlabeled: int) -> None:

@@ -1,7 +1,7 @@
 """Who is photographed for the look-alike of Messidor: names, fellow eyes and grades, before anything is drawn.
 
-Every examination gets its grades first, in Messidor's shares, and then the first patient whose drawn lesions have them.
-So a sheet tells the truth of its photographs, and neither names nor their order tell anything of a grade.
+Every examination gets its grades first, in Messidor's proportions, and then the first patient whose drawn lesions have
+them. So a sheet tells the truth of its photographs, and neither names nor their order tell anything of a grade.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,7 +79,7 @@ def plan(photographs: int, difficulty: Difficulty, seed: int) -> dict[str, list[
     """Folder -> its examinations in the order of their names; `photographs` files in all, duplicates among them."""
     done = pairs = 0
     turns = dict.fromkeys(facts.HOSPITALS, 0)
-    found: dict[str, list[Exam]] = {}
+    exams: dict[str, list[Exam]] = {}
     for folder, files in _files(photographs).items():
         eyes = files - len(facts.DUPLICATES) if folder == facts.DUPLICATES_FOLDER else files
         done += eyes
@@ -90,10 +90,10 @@ def plan(photographs: int, difficulty: Difficulty, seed: int) -> dict[str, list[
         start = turns[hospital]
         turns[hospital] += len(names)
         code = facts.HOSPITALS.index(hospital)
-        found[folder] = [
+        exams[folder] = [
             _exam(exam, code, start + place, hospital.site, difficulty, seed) for place, exam in enumerate(names)
         ]
-    return found
+    return exams
 
 
 def plan_extension(unlabeled: int, difficulty: Difficulty, seed: int) -> list[Exam]:
@@ -112,9 +112,9 @@ def _files(photographs: int) -> dict[str, int]:
     """Folder -> how many files it has."""
     crowded = max(photographs // len(facts.FOLDERS), DUPLICATED)
     others = [folder for folder in facts.FOLDERS if folder != facts.DUPLICATES_FOLDER]
-    share, more = divmod(photographs - crowded, len(others))
-    shares = {folder: share + (place < more) for place, folder in enumerate(others)}
-    return {folder: shares.get(folder, crowded) for folder in facts.FOLDERS}
+    each, more = divmod(photographs - crowded, len(others))
+    counts = {folder: each + (place < more) for place, folder in enumerate(others)}
+    return {folder: counts.get(folder, crowded) for folder in facts.FOLDERS}
 
 
 def _second(name: str) -> int:
@@ -166,14 +166,14 @@ def _exam(names: Sequence[str], code: int, turn: int, site: str, difficulty: Dif
     wanted = [_wanted(name, usual) for name, usual in zip(names, (grade, fellow), strict=False)]
     eyes = ("right", "left") if draws.uniform(seed, "first eye", number) < 0.5 else ("left", "right")
     for patient in count(number):
-        found: list[Picture] = []
+        eyes_drawn: list[Picture] = []
         for name, eye, (fixed, edema) in zip(names, eyes, wanted, strict=False):
             icdr = _ICDR[fixed][int(draws.bits(seed, "icdr", patient, eye)) % len(_ICDR[fixed])]
             lesions, drawn = fundus.plan((seed, patient, eye), icdr, site, difficulty)
             if messidor_grade(lesions, icdr) != fixed or edema not in (None, drawn):
                 break
             both = (name, _DUPLICATE_OF[name]) if name in _DUPLICATE_OF else (name,)
-            found.append(Picture(both, patient, eye, site, icdr, fixed, drawn))
-        if len(found) == len(names):
-            return tuple(found)
+            eyes_drawn.append(Picture(both, patient, eye, site, icdr, fixed, drawn))
+        if len(eyes_drawn) == len(names):
+            return tuple(eyes_drawn)
     raise AssertionError("patients never end")

@@ -46,14 +46,14 @@ def draw_eye(key: Key, camera: Camera, diameter: float, square: int, difficulty:
     return light
 
 
-def _retina(key: Key, camera: Camera, share: float, place: Anatomy, difficulty: Difficulty) -> Plane:
+def _retina(key: Key, camera: Camera, part: float, place: Anatomy, difficulty: Difficulty) -> Plane:
     """All that is smooth: flash, clouds of pigment, choroid, macula, haze; float32 [3, coarse, coarse].
 
-    `share` is the field's diameter over the side of the square.
+    `part` is the field's diameter over the side of the square.
     """
     person = draws.generator(*key[:2], "retina")
     shot = draws.generator(*key, "retina")
-    x, y = grid(share * _COARSE, _COARSE)
+    x, y = grid(part * _COARSE, _COARSE)
     # The flash: brighter somewhere off the centre, darker at the rim.
     lean_x, lean_y = (np.array(camera.lean) + shot.normal(0, 0.10, 2)).tolist()
     r2 = x * x + y * y

@@ -8,16 +8,7 @@ Several clinics and cameras over a long time; which photograph comes from where 
 import os
 from pathlib import Path
 
-from semiretina.data.sources.download import (
-    Findings,
-    Part,
-    check_any,
-    check_folder,
-    read_labels,
-    read_numbers,
-    read_part,
-    tell_grades,
-)
+from semiretina.data.sources.download import Findings, Part, check_folder, finish, read_labels, read_numbers, read_part
 from semiretina.data.sources.source import Source
 from semiretina.progress import say
 from semiretina.records import SCALES, Record
@@ -34,7 +25,7 @@ def records(root: Path) -> list[Record]:
     root = Path(os.path.abspath(root))
     check_folder(root, "the folders train_images and test_images")
     findings = Findings()
-    found = [
+    photographs = [
         Record(
             path=path,
             dataset="aptos",
@@ -45,11 +36,9 @@ def records(root: Path) -> list[Record]:
         for part, read in ((TRAIN, _grades), (TEST, _names))
         for _, path, grade in read_part(root, "aptos", part, read, findings)
     ]
-    findings.tell(root)
-    check_any(found, root, (TRAIN, TEST))
-    tell_grades("aptos", found)
+    finish("aptos", root, (TRAIN, TEST), findings, photographs)
     say("aptos: patients are unknown; a split may separate the two eyes of one, which flatters the test")
-    return found
+    return photographs
 
 
 def _grades(table: Path, findings: Findings) -> dict[str, int | None]:

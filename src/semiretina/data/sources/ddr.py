@@ -13,11 +13,10 @@ from pathlib import Path
 from semiretina.data.sources.download import (
     Findings,
     Part,
-    check_any,
     check_folder,
+    finish,
     photograph_name,
     read_part,
-    tell_grades,
     whole_number,
 )
 from semiretina.data.sources.source import Source
@@ -48,11 +47,11 @@ def records(root: Path, *, official_split: bool = False) -> list[Record]:
     place = root / FOLDER if (root / FOLDER).is_dir() else root
     check_folder(place, "the folders train, valid and test")
     findings = Findings()
-    found = []
+    photographs = []
     for part in PARTS:
         for _, path, grade in read_part(place, "ddr", part, _grades, findings):
             graded = grade is not None and grade != UNGRADABLE
-            found.append(
+            photographs.append(
                 Record(
                     path=path,
                     dataset="ddr",
@@ -63,14 +62,12 @@ def records(root: Path, *, official_split: bool = False) -> list[Record]:
                     provenance=f"DDR grading, {part.name} part",
                 )
             )
-    findings.tell(place)
-    check_any(found, place, PARTS)
-    tell_grades("ddr", found)
+    finish("ddr", place, PARTS, findings, photographs)
     say(
         "ddr: patients are unknown (the whole set has 13673 photographs of 9598); a split may separate photographs "
         "of one, which flatters the test"
     )
-    return found
+    return photographs
 
 
 def _grades(table: Path, findings: Findings) -> dict[str, int | None]:

@@ -24,12 +24,11 @@ from pathlib import Path
 from semiretina.data.sources.download import (
     Findings,
     Part,
-    check_any,
     check_folder,
+    finish,
     read_labels,
     read_numbers,
     read_part,
-    tell_grades,
     whole_number,
 )
 from semiretina.data.sources.source import Source
@@ -86,7 +85,7 @@ def records(root: Path, *, official_split: bool = False) -> list[Record]:
     place = root / FOLDER if (root / FOLDER).is_dir() else root
     check_folder(place, f"the folders {TRAINING}, {VALIDATION} and {EVALUATION}")
     findings = Findings()
-    found = []
+    photographs = []
     for part in PARTS:
         sites = _sites(place, part, findings)
         read, others = (_challenge, CHALLENGE) if part.name == "evaluation" else (_rows, ())
@@ -96,17 +95,15 @@ def records(root: Path, *, official_split: bool = False) -> list[Record]:
                 findings.defects.append(f"{part.folder}: {path.name} is not named like 1_l1.jpg")
                 continue
             role = part.role if official_split and row is not None and row.grade is not None else ""
-            found.append(_record(path, part, match[1], EYES[match[2]], row or Row(), sites.get(name, ""), role))
-    findings.tell(place)
-    check_any(found, place, PARTS)
-    tell_grades("deepdrid", found)
+            photographs.append(_record(path, part, match[1], EYES[match[2]], row or Row(), sites.get(name, ""), role))
+    finish("deepdrid", place, PARTS, findings, photographs)
     for what, note in (("were named anew: their eye is unknown", ANEW), ("of poor quality keep their grade", POOR)):
-        count = sum(note in record.provenance for record in found)
+        count = sum(note in record.provenance for record in photographs)
         if count:
             say(f"deepdrid: {count} photographs {what}")
-    if official_split and not any(record.split == "test" for record in found):
+    if official_split and not any(record.split == "test" for record in photographs):
         say("deepdrid: no graded photograph of the evaluation part is here, so official_split gives no role 'test'")
-    return found
+    return photographs
 
 
 def _record(path: Path, part: Part, patient: str, eye: str, row: Row, site: str, role: str) -> Record:

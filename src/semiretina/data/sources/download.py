@@ -102,8 +102,8 @@ def read_part(
         packed = [name for name in _packed(wanted.parent) if name.lower().startswith(f"{wanted.name}.".lower())]
         if packed:
             findings.missing.append(f"{part.table}: '{packed[0]}' is not unpacked; unpack it there")
-        told = f"{dataset}: {part.name}: no '{part.table}', so its photographs have no labels"
-        say(f"{told}; {len(files)} are here, {part.photographs} are published")
+        lacking = f"{dataset}: {part.name}: no '{part.table}', so its photographs have no labels"
+        say(f"{lacking}; {len(files)} are here, {part.photographs} are published")
         return [(name, files[name], None) for name in sorted(files)]
     before = len(findings.defects)
     rows = read(table, findings)
@@ -118,12 +118,12 @@ def read_part(
     return [(name, files[name], row) for name, row in rows.items() if name in files]
 
 
-def find_photographs(folder: Path, told: str, findings: Findings) -> dict[str, Path]:
+def find_photographs(folder: Path, where: str, findings: Findings) -> dict[str, Path]:
     """The photographs in the folder and its subfolders by name; two files of one name are a defect of `told`.
 
     Lists each folder once and asks nothing of the single files, of which there may be tens of thousands.
     """
-    found: dict[str, Path] = {}
+    photographs: dict[str, Path] = {}
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
@@ -131,10 +131,10 @@ def find_photographs(folder: Path, told: str, findings: Findings) -> dict[str, P
             if dot + suffix.lower() not in SUFFIXES or name.startswith("."):
                 continue
             file = Path(place, name)
-            if found.setdefault(stem, file) is not file:
-                first = found[stem].relative_to(folder)
-                findings.defects.append(f"{told}: {first} and {file.relative_to(folder)} are one photograph twice")
-    return found
+            if photographs.setdefault(stem, file) is not file:
+                first = photographs[stem].relative_to(folder)
+                findings.defects.append(f"{where}: {first} and {file.relative_to(folder)} are one photograph twice")
+    return photographs
 
 
 def photograph_name(text: str) -> str:
@@ -175,22 +175,21 @@ def whole_number(text: str, highest: int, where: str, findings: Findings) -> int
     return None
 
 
-def tell_grades(dataset: str, records: Iterable[Record]) -> None:
-    """Says how many photographs have which grade, how many have none, and how many of these are ungradable."""
-    records = list(records)
+def finish(dataset: str, root: Path, parts: Sequence[Part], findings: Findings, records: Sequence[Record]) -> None:
+    """Says how many photographs have which grade, how many have none, and how many of these are ungradable.
+
+    Raises BadData and MissingInput where the findings have something, or no part is here.
+    """
+    findings.tell(root)
+    if not records:
+        folders = ", ".join(f"'{part.folder}'" for part in parts)
+        raise MissingInput(f"{root}: none of the folders {folders} is here; give the folder that holds them")
     counts = Counter(record.grade for record in records if record.grade is not None)
     grades = ", ".join(f"{grade}: {counts[grade]}" for grade in sorted(counts)) or "none"
     bare = [record for record in records if record.grade is None]
     ungradable = sum(record.quality == "ungradable" for record in bare)
     more = f" ({ungradable} ungradable)" if ungradable else ""
     say(f"{dataset}: {len(records)} photographs, {len(bare)} without a grade{more}; grades {grades}")
-
-
-def check_any(records: Sequence[Record], root: Path, parts: Sequence[Part]) -> None:
-    """Raises MissingInput where no part is here."""
-    if not records:
-        folders = ", ".join(f"'{part.folder}'" for part in parts)
-        raise MissingInput(f"{root}: none of the folders {folders} is here; give the folder that holds them")
 
 
 def _packed(folder: Path) -> list[str]:
@@ -223,18 +222,18 @@ def check_folder(root: Path, what: str) -> None:
         )
 
 
-def shortfall(where: Path | str, found: int, expected: int, missing: Iterable[str], what: str = "files") -> str:
+def shortfall(where: Path | str, here: int, expected: int, missing: Iterable[str], what: str = "files") -> str:
     """The message for a download that is not whole: "Base23: 97 of 100 images; missing a, b, c. Complete ..."."""
-    told = shortage(where, found, expected, missing, what)
-    return f"{told}. Complete the download, or import what you have with 'table'"
+    message = shortage(where, here, expected, missing, what)
+    return f"{message}. Complete the download, or import what you have with 'table'"
 
 
-def shortage(where: Path | str, found: int, expected: int, missing: Iterable[str], what: str) -> str:
+def shortage(where: Path | str, here: int, expected: int, missing: Iterable[str], what: str) -> str:
     """What `shortfall` says, without the advice."""
     names = sorted(missing)
     more = f", and {len(names) - 20} more" if len(names) > 20 else ""
     named = f"; missing {', '.join(names[:20])}{more}" if names else ""
-    return f"{where}: {found} of {expected} {what}{named}"
+    return f"{where}: {here} of {expected} {what}{named}"
 
 
 def write_png(pixels: npt.NDArray[np.uint8], file: Path) -> None:

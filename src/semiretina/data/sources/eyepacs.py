@@ -13,15 +13,7 @@ import os
 import re
 from pathlib import Path
 
-from semiretina.data.sources.download import (
-    Findings,
-    Part,
-    check_any,
-    check_folder,
-    read_numbers,
-    read_part,
-    tell_grades,
-)
+from semiretina.data.sources.download import Findings, Part, check_folder, finish, read_numbers, read_part
 from semiretina.data.sources.source import Source
 from semiretina.progress import say
 from semiretina.records import SCALES, Record
@@ -43,14 +35,14 @@ def records(root: Path, *, official_split: bool = False) -> list[Record]:
     root = Path(os.path.abspath(root))
     check_folder(root, "the folders train and test")
     findings = Findings()
-    found = []
+    photographs = []
     for part in PARTS:
         for name, path, grade in read_part(root, "eyepacs", part, _grades, findings):
             match = NAME.fullmatch(name)
             if match is None:
                 findings.defects.append(f"{part.folder}: {path.name} is not named like 10_left.jpeg")
                 continue
-            found.append(
+            photographs.append(
                 Record(
                     path=path,
                     dataset="eyepacs",
@@ -62,12 +54,10 @@ def records(root: Path, *, official_split: bool = False) -> list[Record]:
                     provenance=f"EyePACS, {part.name} part",
                 )
             )
-    findings.tell(root)
-    check_any(found, root, PARTS)
-    tell_grades("eyepacs", found)
-    if official_split and not any(record.split for record in found):
+    finish("eyepacs", root, PARTS, findings, photographs)
+    if official_split and not any(record.split for record in photographs):
         say("eyepacs: no graded photograph of the test part is here, so official_split gives no role")
-    return found
+    return photographs
 
 
 def _grades(table: Path, findings: Findings) -> dict[str, int | None]:

@@ -4,8 +4,8 @@ One `.npz` file a size (28, 64, 128, 224 pixels) with the arrays `{train,val,tes
 and `{train,val,test}_labels`, [n, 1], the grades. The photographs are written as PNG beside it, once.
 
 Nothing tells whose they are. DeepDRiD has several photographs of each patient; RetinaMNIST divides its training part
-9 : 1 into `train` and `val` and takes its validation part for `test`. So train and val may share patients, and so may
-the parts of any new split; photographs that `deepdrid` gives too are not recognised.
+9 : 1 into `train` and `val` and takes its validation part for `test`. So one patient may stand in train and val, and in
+several parts of any new split; photographs that `deepdrid` gives too are not recognised.
 """
 
 import hashlib
@@ -48,14 +48,14 @@ def records(root: Path, *, official_split: bool = False, verify: bool = True, im
     """
     file = _find(Path(os.path.abspath(root)))
     with file.open("rb") as opened:
-        found = hashlib.file_digest(opened, "md5").hexdigest()
-    if verify and found not in MD5.values():
+        digest = hashlib.file_digest(opened, "md5").hexdigest()
+    if verify and digest not in MD5.values():
         raise BadData(
-            f"{file}: its md5 is {found}, {_published(file)}. Download it again, or, if the file is meant to "
+            f"{file}: its md5 is {digest}, {_published(file)}. Download it again, or, if the file is meant to "
             "be another one, add -o verify=false"
         )
     arrays = _load(file)
-    folder = Path(os.path.abspath(images)) if images else file.with_name(f"{file.stem}-{found[:8]}")
+    folder = Path(os.path.abspath(images)) if images else file.with_name(f"{file.stem}-{digest[:8]}")
     size = arrays["train_images"].shape[1]
     result = []
     for part, published in PARTS.items():
@@ -140,19 +140,19 @@ def _load(file: Path) -> Arrays:
 
 def _defects(part: str, arrays: Arrays) -> list[str]:
     pictures, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
-    found = []
+    defects = []
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3 or not pictures.size:
-        found.append(f"{part}_images: {pictures.dtype} {list(pictures.shape)} instead of uint8 [n, size, size, 3]")
+        defects.append(f"{part}_images: {pictures.dtype} {list(pictures.shape)} instead of uint8 [n, size, size, 3]")
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape not in ((len(labels),), (len(labels), 1)):
-        return [*found, f"{part}_labels: {labels.dtype} {list(labels.shape)} instead of whole numbers [n, 1]"]
+        return [*defects, f"{part}_labels: {labels.dtype} {list(labels.shape)} instead of whole numbers [n, 1]"]
     if len(labels) != len(pictures):
-        found.append(f"{part}: {len(pictures)} photographs and {len(labels)} labels")
+        defects.append(f"{part}: {len(pictures)} photographs and {len(labels)} labels")
     grades = labels.reshape(-1)
     wrong = [f"{n} ({grades[n]})" for n in range(len(grades)) if not 0 <= grades[n] <= SCALES["icdr"]]
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        found.append(f"{part}_labels: no grade from 0 to {SCALES['icdr']} at {', '.join(wrong[:5])}{more}")
-    return found
+        defects.append(f"{part}_labels: no grade from 0 to {SCALES['icdr']} at {', '.join(wrong[:5])}{more}")
+    return defects
 
 
 SOURCE = Source(

@@ -73,9 +73,9 @@ def _lookalike(
     place, hidden = write_lookalike(
         root, photographs=photographs, unlabeled=unlabeled, size=size, difficulty=difficulty, seed=seed
     )
-    found = messidor.records(place) + (extension.records(hidden) if unlabeled else [])
+    imported = messidor.records(place) + (extension.records(hidden) if unlabeled else [])
     note = f"drawn: {settings_text(photographs, unlabeled, size, difficulty, seed)}"
-    return [replace(r, dataset=f"synthetic-{r.dataset}", provenance=f"{note}; as {r.provenance}") for r in found]
+    return [replace(r, dataset=f"synthetic-{r.dataset}", provenance=f"{note}; as {r.provenance}") for r in imported]
 
 
 def _record(folder: Path, drawing: Drawing) -> Record:

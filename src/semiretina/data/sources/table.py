@@ -1,8 +1,9 @@
-"""Anybody's own photographs: a CSV of any column names, or folders whose names are the grades.
+"""Anybody's own photographs: a table of any column names, or folders whose names are the grades.
 
-A CSV has a row per photograph. Its columns are found by their usual names (`COLUMN_NAMES`) or named by options; the
-separators `,` `;` and tab are recognised. Every cell is text: "NA" and "007" are patients. An empty grade is unknown;
-any other text that is no grade of the scale is an error. A name without extension is completed by looking.
+A table, CSV or the first sheet of a spreadsheet, has a row per photograph. Its columns are found by their usual names
+(`COLUMN_NAMES`) or named by the option `columns`; the separators `,` `;` and tab are recognised. Every cell is text:
+"NA" and "007" are patients. An empty grade is unknown; any other text that is no grade of the scale is an error. A name
+without extension is completed by looking.
 
 A folder has a subfolder per class (`0`, `1`, ... or names that the option `classes` maps to grades; `unlabeled` for
 none), or photographs alone, which then have no grade. Nothing is guessed: grades need the option `scale`.
@@ -53,51 +54,41 @@ def records(
     images: str = "",
     classes: str = "",
     dataset: str = "",
-    path: str = "",
-    grade: str = "",
-    dme: str = "",
-    patient: str = "",
-    exam: str = "",
-    eye: str = "",
-    site: str = "",
-    camera: str = "",
-    split: str = "",
-    quality: str = "",
+    columns: Mapping[str, str] = {},
 ) -> list[Record]:
-    """The photographs of a CSV file, in its order, or of a folder, in the order of their names.
+    """The photographs of a CSV or spreadsheet, in its order, or of a folder, in the order of their names.
 
-    `scale` names the grades' scale (see `records.SCALES`). `images` is the folder where the names in a CSV start
-    (default: the CSV's own). `classes` maps names of classes, subfolders or cells, to grades: "healthy=0,dr=1".
-    `dataset` names the collection (default: the name of `root`). The other options name columns of the CSV that have
-    unusual names; "-" leaves a column out.
+    `scale` names the grades' scale (see `records.SCALES`). `images` is the folder where the names in a table start
+    (default: the table's own). `classes` maps names of classes, subfolders or cells, to grades: "healthy=0,dr=1".
+    `dataset` names the collection (default: the name of `root`). `columns` says which columns of the table have unusual
+    names: `-o columns.grade=LEVEL`; "-" leaves one out.
 
     Raises MissingInput and BadData that name every missing file and every wrong cell, BadConfig for wrong options.
     """
     root = Path(os.path.abspath(root))
     if scale and scale not in SCALES:
         raise BadConfig(f"table.scale: '{scale}' is none of {', '.join(SCALES)}")
-    given = {
-        **{"path": path, "grade": grade, "dme": dme, "patient": patient, "exam": exam, "eye": eye},
-        **{"site": site, "camera": camera, "split": split, "quality": quality},
-    }
+    if unknown := [name for name in columns if name not in COLUMN_NAMES]:
+        raise BadConfig(f"table.columns: unknown '{unknown[0]}'; the columns are {', '.join(COLUMN_NAMES)}")
     grades = _read_classes(classes)
     dataset = dataset or root.stem
     if root.is_dir():
-        named = [name for name, column in {**given, "images": images}.items() if column]
-        if named:
-            raise BadConfig(f"table: {', '.join(named)}: no use for a folder; {root} is not a CSV file")
-        found = _from_folder(root, scale, grades, dataset)
+        useless = [name for name, given in (("columns", columns), ("images", images)) if given]
+        if useless:
+            raise BadConfig(f"table: {', '.join(useless)}: no use for a folder; {root} is not a table")
+        photographs = _from_folder(root, scale, grades, dataset)
     elif root.exists():
-        found = _from_csv(root, scale, grades, dataset, Path(os.path.abspath(images)) if images else root.parent, given)
+        start = Path(os.path.abspath(images)) if images else root.parent
+        photographs = _from_table(root, scale, grades, dataset, start, columns)
     else:
-        raise MissingInput(f"{root}: no such file or folder; give a CSV file or a folder of photographs")
-    counts = Counter(record.grade for record in found if record.grade is not None)
-    told = ", ".join(f"{grade}: {counts[grade]}" for grade in sorted(counts))
+        raise MissingInput(f"{root}: no such file or folder; give a table or a folder of photographs")
+    counts = Counter(record.grade for record in photographs if record.grade is not None)
+    tally = ", ".join(f"{grade}: {counts[grade]}" for grade in sorted(counts))
     say(
-        f"table: {len(found)} photographs, {len(found) - counts.total()} without a grade"
-        + (f"; grades {told}" if told else "")
+        f"table: {len(photographs)} photographs, {len(photographs) - counts.total()} without a grade"
+        + (f"; grades {tally}" if tally else "")
     )
-    return found
+    return photographs
 
 
 def _read_classes(classes: str) -> dict[str, str]:
@@ -130,21 +121,21 @@ def _from_folder(root: Path, scale: str, grades: Mapping[str, str], dataset: str
     if labeled and not scale:
         raise _need_scale(root)
     defects = []
-    found = [Record(path=file, dataset=dataset) for file in flat]
+    photographs = [Record(path=file, dataset=dataset) for file in flat]
     for folder, files in inside.items():
         text = "" if folder.name.lower() in UNLABELED else grades.get(folder.name, folder.name)
         if text and not (text.isdecimal() and int(text) <= SCALES[scale]):
             defects.append(f"folder '{folder.name}'")
             continue
         grade = int(text) if text else None
-        found += [Record(path=f, dataset=dataset, scale=scale if text else "", grade=grade) for f in files]
+        photographs += [Record(path=f, dataset=dataset, scale=scale if text else "", grade=grade) for f in files]
     if defects:
         advice = f"name folders by grades 0 to {SCALES[scale]} of '{scale}', or map them: -o classes=healthy=0,dr=1"
         raise BadData(summary(str(root), defects, advice))
-    return found
+    return photographs
 
 
-def _from_csv(
+def _from_table(
     file: Path, scale: str, grades: Mapping[str, str], dataset: str, images: Path, given: Mapping[str, str]
 ) -> list[Record]:
     header, lines = read_table(file)
@@ -154,7 +145,7 @@ def _from_csv(
     if not images.is_dir():
         raise MissingInput(f"{images}: no such folder; the names in {file.name} start there (option images)")
     listings: dict[Path, dict[str, list[Path]]] = {}
-    found: dict[Path, tuple[int, Record]] = {}
+    records: dict[Path, tuple[int, Record]] = {}
     defects, missing = [], []
     for number, texts in lines.items():
         row = {name: texts[column] for name, column in columns.items()}
@@ -167,24 +158,24 @@ def _from_csv(
             defects.append(f"row {number}, column {columns.get(name, name)}: {why}")
         if record is None:
             continue
-        places = _places(images, row["path"], listings)
-        if not places:
+        files = _places(images, row["path"], listings)
+        if not files:
             missing.append(f"row {number}: {row['path']}")
-        elif len(places) > 1:
-            choices = " or ".join(place.name for place in places)
+        elif len(files) > 1:
+            choices = " or ".join(place.name for place in files)
             defects.append(f"row {number}, column {columns['path']}: '{row['path']}' may be {choices}")
-        elif places[0] in found:
-            before = found[places[0]][0]
+        elif files[0] in records:
+            before = records[files[0]][0]
             defects.append(f"row {number}, column {columns['path']}: '{row['path']}' stands in row {before} too")
         else:
-            found[places[0]] = number, replace(record, path=places[0])
+            records[files[0]] = number, replace(record, path=files[0])
     if defects:
         more = f" ({len(missing)} photographs are missing, too)" if missing else ""
         raise BadData(summary(str(file), defects, f"mend these cells, an empty one means unknown, and run again{more}"))
     if missing:
         advice = f"put the photographs into {images}, or say where the names start: -o images=FOLDER"
         raise MissingInput(summary(str(file), [f"no photograph for {row}" for row in missing], advice))
-    return [record for _, record in found.values()]
+    return [record for _, record in records.values()]
 
 
 def _find_columns(file: Path, header: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
@@ -197,18 +188,20 @@ def _find_columns(file: Path, header: Sequence[str], given: Mapping[str, str]) -
         if option and option not in header:
             near = difflib.get_close_matches(option, header, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(header)}"
-            raise BadConfig(f"table.{name}: no column '{option}' in {file}; {hint}")
+            raise BadConfig(f"table.columns.{name}: no column '{option}' in {file}; {hint}")
         matches = [option] if option else [column for column in header if column.lower() in usual]
-        own = [column for column in matches if column.lower() == name.lower()]
-        matches = own or matches
+        exact = [column for column in matches if column.lower() == name.lower()]
+        matches = exact or matches
         if len(matches) > 1:
             raise BadData(
-                f"{file}: columns {' and '.join(matches)} may be the {name}; choose with -o {name}=COLUMN, or '-'"
+                f"{file}: columns {' and '.join(matches)} may be the {name}; choose: -o columns.{name}=COLUMN, or '-'"
             )
         if matches:
             columns[name] = matches[0]
     if "path" not in columns:
-        raise BadData(f"{file}: which of the columns {', '.join(header)} names the photographs? Add -o path=COLUMN")
+        raise BadData(
+            f"{file}: which of the columns {', '.join(header)} names the photographs? Add -o columns.path=COLUMN"
+        )
     repeated = sorted({column for column in columns.values() if header.count(column) > 1})
     if repeated:
         raise BadData(f"{file}: the column {', '.join(repeated)} stands there more than once; keep one")
@@ -230,8 +223,8 @@ def _places(images: Path, name: str, listings: dict[Path, dict[str, list[Path]]]
 
 SOURCE = Source(
     read=records,
-    title="anybody's photographs: a CSV file, or a folder per class",
+    title="anybody's photographs: a CSV file or spreadsheet, or a folder per class",
     licence="your own",
-    get="give the CSV file or the folder as root",
+    get="give the table or the folder as root",
     scale="as the option scale says",
 )

@@ -18,16 +18,20 @@ class Cell:
 
     model: str
     training: Training
-    paper: float
+    paper: float | None  # None: the paper has words, but no number
     read_off: str  # where the number stands
-    figures: tuple[str, ...]  # in which its curve is drawn
+    figures: tuple[str, ...] = ()  # in which its curve is drawn
     weights: str = ""  # the file of pretrained weights that it needs, without ".safetensors"; "" = random ones
+    nearer: bool = False  # pretrained on another set of fundus photographs with labels (readings, row 34)
+    variant: str = ""  # what else differs
 
     @property
     def title(self) -> str:
         """What it is called in tables and legends."""
-        start = "" if self.model == "AECL1" else ", pretrained" if self.weights else ", not pretrained"
-        return f"{self.model}{start}" + ("" if self.training == "baseline" else f", {self.training}")
+        start = "pretrained on fundus photographs" if self.nearer else "not pretrained"
+        start = "pretrained" if self.weights else start
+        training = "" if self.training == "baseline" else self.training
+        return ", ".join(filter(None, [self.model, "" if self.model == "AECL1" else start, self.variant, training]))
 
 
 CELLS: Mapping[str, Cell] = {
@@ -42,6 +46,8 @@ CELLS: Mapping[str, Cell] = {
     "resnet18-scratch": Cell("ResNet18", "baseline", 72.6, "figure 5a", ("5a",)),
     "inceptionv3-pretrained": Cell("InceptionV3", "baseline", 90.3, "figure 5a", ("5a",), "inceptionv3"),
     "inceptionv3-scratch": Cell("InceptionV3", "baseline", 61.3, "figure 5a", ("5a",)),
+    "resnet18-nearer": Cell("ResNet18", "baseline", None, "section 5.3, in words", nearer=True),
+    "inceptionv3-small-epsilon": Cell("InceptionV3", "baseline", None, "section 5.2, in words", variant="ε = 1e-8"),
 }
 
 # The rows of table 2, with the trainings in the order of TRAININGS; the fixed lambda of the paper.
@@ -49,7 +55,8 @@ TABLE_2: Mapping[str, tuple[str, str, str]] = {
     "AECL1 (λ = 400)": ("aecl1-baseline", "aecl1-ae-then-cl", "aecl1-combined"),
     "AERes18 (λ = 3)": ("aeres18-baseline", "aeres18-ae-then-cl", "aeres18-combined"),
 }
-# The baselines of figure 5, which the paper does not tabulate.
+# The baselines of figure 5, which the paper does not tabulate, and two that it names without a number.
 BASELINES = (
     *("resnet18-pretrained", "resnet18-scratch", "inceptionv3-pretrained", "inceptionv3-scratch", "res18-scratch"),
+    *("resnet18-nearer", "inceptionv3-small-epsilon"),
 )

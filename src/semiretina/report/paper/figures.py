@@ -11,19 +11,22 @@ import numpy.typing as npt
 from semiretina.data.image import UnreadablePhotograph, read_mask, read_photograph
 from semiretina.data.split import Split
 from semiretina.records import LESIONS, Record
-from semiretina.report.figures import Line, curve_panel
-from semiretina.report.panels import Epochs, SampleGrid, sample_grids, schedule_panels
-from semiretina.report.paper.cells import CELLS
+from semiretina.report.minibatch_schedule import schedule_pictures
 from semiretina.report.paper.network_figure import built, network_picture
-from semiretina.report.paper.numbers import TASK, curves
 from semiretina.report.paper.study import Study, Trained
-from semiretina.report.pictures import Picture, Style, data_uri, styles
+from semiretina.report.pictures import Picture, Style, data_uri
+from semiretina.report.reconstructions import sample_grids
+from semiretina.report.section import Table
 from semiretina.report.share import source_of
 
 PHOTOGRAPH = 800  # side of figure 1, in pixels
 LESION_NAMES = {"MA": "microaneurysms", "HE": "haemorrhages", "EX": "hard exudates", "SE": "soft exudates"}
 # Outlines on orange: light colours, told apart by colour-blind readers too.
 LESION_COLORS = {"MA": "#56B4E9", "HE": "#F0E442", "EX": "#00E6A0", "SE": "#FFFFFF"}
+GRIDS = (
+    "In the columns: test photographs; in the rows: what came out.",
+    "None of these trainings has a decoder.",
+)
 AUTOENCODERS = {"AECL1": "aecl1", "AERes18": "aeres18"}
 
 
@@ -38,7 +41,7 @@ class PaperFigure:
     holes: Sequence[str] = ()  # a sentence each
     look: Mapping[str, Style] = field(default_factory=dict)  # of the lines, for a legend
     legend: Sequence[tuple[str, str]] = ()  # (colour, words) of what is outlined
-    grids: Sequence[SampleGrid] = ()
+    grids: Sequence[Table] = ()
     wide: bool = False  # one picture as wide as the page
 
 
@@ -82,10 +85,10 @@ def network_figures(study: Study) -> PaperFigure:
     """Figure 2: both autoencoders, as the runs built them."""
     pictures, holes = [], []
     for title, start in AUTOENCODERS.items():
-        own = [t for name, t in study.cells.items() if name.startswith(start) and t.cell.training != "baseline"]
-        run = next((run for trained in own for run in trained.runs), None)
+        trainings = [t for name, t in study.cells.items() if name.startswith(start) and t.cell.training != "baseline"]
+        run = next((run for trained in trainings for run in trained.runs), None)
         if run is None:
-            holes.append(f"{title}: {own[0].hole}.")
+            holes.append(f"{title}: {trainings[0].hole}.")
         else:
             pictures.append(network_picture(title, built(run.config)))
     return PaperFigure(
@@ -102,10 +105,10 @@ def network_figures(study: Study) -> PaperFigure:
     )
 
 
-def schedule_figure(study: Study, epochs: Epochs) -> PaperFigure:
+def schedule_figure(study: Study) -> PaperFigure:
     """Figure 3: the first seed of either combined training."""
-    own = [study.cells[f"{start}-combined"] for start in AUTOENCODERS.values()]
-    runs = [trained.runs[0] for trained in own if trained.runs]
+    combined = [study.cells[f"{start}-combined"] for start in AUTOENCODERS.values()]
+    runs = [trained.runs[0] for trained in combined if trained.runs]
     return PaperFigure(
         "3",
         "The schedule of combined training",
@@ -113,16 +116,16 @@ def schedule_figure(study: Study, epochs: Epochs) -> PaperFigure:
         "grey: past the end. Minibatches of either kind are shuffled in proportion to the two sets (reading 27), so "
         "with few labels few updates see one. The unlabelled set is split like the labelled one (3), which decides how "
         "many minibatches an epoch has. The paper draws 80 epochs (28).",
-        schedule_panels(runs, epochs),
-        _holes(own),
+        schedule_pictures(runs),
+        lacking(combined),
     )
 
 
-def reconstruction_figure(study: Study, epochs: Epochs, share: bool = False) -> PaperFigure:
+def reconstruction_figure(study: Study, share: bool = False) -> PaperFigure:
     """Figure 4: the first seed of every training with a decoder; with `share` a sentence stands in its place."""
-    own = [t for name, t in study.cells.items() if name.startswith(tuple(AUTOENCODERS.values())) and _decodes(t)]
-    runs = [trained.runs[0] for trained in own if trained.runs]
-    holes = _holes(own)
+    decoders = [t for name, t in study.cells.items() if name.startswith(tuple(AUTOENCODERS.values())) and _decodes(t)]
+    runs = [trained.runs[0] for trained in decoders if trained.runs]
+    holes = lacking(decoders)
     if share and runs:
         what = f"Test photographs, and what the decoders of {' and '.join(run.name for run in runs)} made of them,"
         holes = [_left_out(what, "stand", runs[0].split()), *holes]
@@ -134,76 +137,15 @@ def reconstruction_figure(study: Study, epochs: Epochs, share: bool = False) -> 
         "overlap, as in the preset paper (13); through AERes18's pooled bottleneck passes a photograph as 512 numbers "
         "(15). A mean squared error (equation 1) is small without any small lesion in the picture (25).",
         holes=holes,
-        grids=[] if share else sample_grids(runs, epochs),
+        grids=[]
+        if share
+        else sample_grids(runs, "In the rows: what came out.", "None of these trainings has a decoder."),
     )
 
 
-def curve_figures(study: Study) -> list[PaperFigure]:
-    """Figures 5a, 5b, 6a and 6b."""
-    titles = {
-        "5a": "InceptionV3 and ResNet18, pretrained and not",
-        "5b": "Res18, pretrained and not",
-        "6a": "AECL1: three trainings",
-        "6b": "AERes18: three trainings",
-    }
-    return [_curve_figure(number, title, study) for number, title in titles.items()]
-
-
-def _curve_figure(number: str, title: str, study: Study) -> PaperFigure:
-    own = [study.cells[name] for name, cell in CELLS.items() if number in cell.figures]
-    look = styles([trained.cell.title for trained in own])
-    lines = []
-    for trained in own:
-        seeds = [[value / 100 for value in curve] for curve in curves(trained.runs, study.role)]
-        if any(seeds):
-            chosen = [run.result["selected_epoch"] if study.role == "val" else None for run in trained.runs]
-            kept = [(seed, at) for seed, at in zip(seeds, chosen, strict=True) if seed]
-            name = trained.cell.title
-            lines.append(Line(name, look[name], [seed for seed, _ in kept], [at for _, at in kept]))
-    drawn = {line.label: line.style for line in lines}
-    what = "test" if study.role == "test" else "validation"
-    votes = {
-        round(vote, 4)
-        for trained in own
-        for run in trained.runs
-        if (vote := run.result.get(study.role, {}).get(TASK, {}).get("majority")) is not None
-    }
-    reference = ("majority vote", votes.pop()) if len(votes) == 1 else None
-    paper = "; ".join(f"{t.cell.title} {t.cell.paper:g} ({t.cell.read_off})" for t in own)
-    panel = f"Figure {number}: accuracy on {what}"
-    pictures = []
-    if lines:
-        caption = f"The paper's, in %: {paper}."
-        drawing = curve_panel(panel, lines, "accuracy", logarithmic=False, reference=reference, caption=caption)
-        pictures.append(drawing)
-    return PaperFigure(number, title, _curve_reading(number, study), pictures, _holes(own), drawn)
-
-
-def _curve_reading(number: str, study: Study) -> str:
-    said = (
-        "The test set is looked at after every epoch, as in the paper; nothing may be chosen by it (reading 31)."
-        if study.role == "test"
-        else "Accuracy on validation photographs: the test set is looked at once, after the number of epochs is chosen "
-        "(reading 31); a dot marks that epoch, the last one where validation photographs are too few to choose by."
-    )
-    said += " Photographs are evaluated as they are; the paper turned them at random even then, which is noise (9)."
-    if number.startswith("5"):
-        if number == "5a":
-            return f"{said} The paper tabulates none of these; its numbers were read off its figure (33)."
-        return (
-            f"{said} Res18, pretrained, is the baseline of AERes18 in table 2, whose decoder it leaves away; the "
-            "number of the other was read off the figure (33)."
-        )
-    return (
-        f"{said} “AE then CL” is drawn from the first epoch of its classifier. The paper counts the autoencoder's 60 "
-        "epochs on the same axis: its flat beginning is an untrained classifier that always gives the larger class, "
-        "135 of 238 photographs, and no effect of pretraining (26)."
-        + (" The paper's own curves stem from two different lists of test photographs (4)." if number == "6a" else "")
-    )
-
-
-def _holes(own: Sequence[Trained]) -> list[str]:
-    return [f"{t.cell.title}: {t.hole or t.note}." for t in own if t.hole or t.note]
+def lacking(trainings: Sequence[Trained]) -> list[str]:
+    """A sentence for each training that has no number, or lacks a seed."""
+    return [f"{t.cell.title}: {t.hole or t.note}." for t in trainings if t.hole or t.note]
 
 
 def _left_out(what: str, verb: str, split: Split | None) -> str:

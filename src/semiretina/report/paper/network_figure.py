@@ -39,6 +39,7 @@ class Built:
     decoder: list[Level]  # from the first doubling to the photograph; empty without a decoder
     transposed: int  # transposed convolutions in the decoder
     tied: bool
+    classifier_parameters: int  # of C alone
     without_decoder: int  # parameters of encoder and classifier, E + C
     parameters: int  # all
 
@@ -73,7 +74,7 @@ def built(config: Mapping[str, Any]) -> Built:
     transposed = [m for m in decoder.modules() if isinstance(m, torch.nn.ConvTranspose2d)] if decoder else []
     decoding = _levels(decoder, shapes) if decoder is not None else []
     total = sum(p.numel() for p in network.parameters())
-    own = sum(p.numel() for p in decoder.parameters()) if decoder is not None else 0
+    of_decoder = sum(p.numel() for p in decoder.parameters()) if decoder is not None else 0
     classifier = network.classifier
     return Built(
         name=str(model["name"]),
@@ -85,7 +86,8 @@ def built(config: Mapping[str, Any]) -> Built:
         decoder=decoding,
         transposed=len(decoding) if tied else len(transposed),
         tied=tied,
-        without_decoder=total - own,
+        classifier_parameters=sum(p.numel() for p in classifier.parameters()),
+        without_decoder=total - of_decoder,
         parameters=total,
     )
 
@@ -106,12 +108,12 @@ def _level(value: Any) -> Level | None:
 
 def _levels(part: "nn.Module", shapes: "Mapping[nn.Module, tuple[Level | None, Level | None]]") -> list[Level]:
     """The last map at each side, in order; a module that halves or doubles more than once is looked into."""
-    found: list[Level] = []
+    levels: list[Level] = []
     for level in _maps(part, shapes):
-        if found and found[-1].side == level.side:
-            found.pop()
-        found.append(level)
-    return found
+        if levels and levels[-1].side == level.side:
+            levels.pop()
+        levels.append(level)
+    return levels
 
 
 def _maps(part: "nn.Module", shapes: "Mapping[nn.Module, tuple[Level | None, Level | None]]") -> list[Level]:

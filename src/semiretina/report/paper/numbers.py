@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,8 @@ PAPER_SPLIT = {"train": 712, "val": 237, "test": 238, "unlabeled": 414, "unlabel
 PAPER_HEALTHY = (500, 1187)  # section 4.1; the errata leave 536 to 547 (readings, row 2)
 PAPER_PHOTOGRAPHS, PAPER_SIZE = 950, 512  # of training; pixels
 PAPER_PARAMETERS = {"InceptionV3": 27_161_264, "ResNet18": 11_689_512}  # section 5.3
+# Section 5.3; the sides at which torchvision's weights of either network were trained, which the paper does not say.
+IMAGENET_PHOTOGRAPHS, IMAGENET_SIZES = 1_281_167, {"InceptionV3": 299, "ResNet18": 224}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Number:
     """What a cell reached: percentages over its seeds, and what the paper prints."""
 
     name: str
-    paper: float
+    paper: float | None
     read_off: str  # where the paper's number stands
     values: Sequence[float]  # a seed each; the number that the preset's protocol makes the headline
     last: Sequence[float]  # accuracy at the last look
@@ -67,8 +69,16 @@ def _balance(run: Run) -> str:
     """How a combined training weights its losses; "" for any other training."""
     method = run.config["stages"][-1]["method"]
     if method["name"] == "balanced":
-        return str(method.get("balance", {}).get("name", "norm_ratio"))
+        return balance_in_words(method.get("balance", {}))
     return f"fixed λ = {method['lambda_cl']:g}" if method["name"] == "combined" else ""
+
+
+def balance_in_words(settings: Mapping[str, Any]) -> str:
+    """How weights move, and by which parameters: "balanced, ρ = 0.1"."""
+    name = settings.get("name", "norm_ratio")
+    words = {"norm_ratio": "balanced", "rho": "ρ"}
+    parameters = [f"{words.get(key, key)} = {value:g}" for key, value in settings.items() if key != "name"]
+    return ", ".join([words.get(name, name), *parameters])
 
 
 def table_two(numbers: Mapping[str, Number]) -> list[tuple[str, list[Number]]]:
@@ -83,14 +93,36 @@ def baselines(numbers: Mapping[str, Number]) -> list[Number]:
 
 
 def curves(runs: Sequence[Run], role: str, score: str = "accuracy") -> list[list[float]]:
-    """Percentages by epoch of the last stage, a run each, of the first phase; `role` is "val" or "test"."""
-    found = []
+    """A score by epoch of the last stage, a run each, of the first phase: percentages, but a loss as it is.
+
+    `role` is "val", "test", or "train", of which the log has the loss alone.
+    """
+    scale = 1 if score == "loss" else 100
+    series = []
     for run in runs:
         last = len(run.config["stages"]) - 1
         rows = [row for row in run.epochs() if row["stage"] == last and row["phase"] == "train"]
-        values = [row.get(role, {}).get(TASK, {}).get(score) for row in rows]
-        found.append([100 * value for value in values if value is not None])
-    return found
+        scores = [
+            {"loss": row["train"].get(f"loss_{TASK}")} if role == "train" else row.get(role, {}).get(TASK, {})
+            for row in rows
+        ]
+        series.append([scale * row[score] for row in scores if row.get(score) is not None])
+    return series
+
+
+def majority(run: Run, role: str) -> float | None:
+    """What always giving the larger class reaches on a role's photographs, in percent; None where it has none.
+
+    After a refit a result says nothing of its validation photographs, so these are counted in the split.
+    """
+    stated = run.result.get(role, {}).get(TASK, {}).get("majority")
+    if stated is not None:
+        return 100 * float(stated)
+    split = run.split()
+    rows = [] if split is None else [split.records[row] for row in split.rows(role)]
+    grades = [record.grade for record in rows if record.grade is not None]
+    diseased = sum(grade > 0 for grade in grades)
+    return 100 * max(diseased, len(grades) - diseased) / len(grades) if grades else None
 
 
 def spread(values: Sequence[float], digits: int) -> str:

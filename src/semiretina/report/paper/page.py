@@ -3,16 +3,18 @@
 What is not there yet, or cannot be there, is a marked hole that says why; no number ever stands under another name.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from semiretina import __version__
 from semiretina.files import write_text
-from semiretina.report.balance_panel import balance_panels
+from semiretina.report.loss_weights import loss_weight_pictures
 from semiretina.report.paper.cells import CELLS
-from semiretina.report.paper.claims import claims, paper_gains
+from semiretina.report.paper.claims import CLAIMS, paper_gains
+from semiretina.report.paper.curve_figures import curve_figures, loss_pictures
+from semiretina.report.paper.evidence import Evidence
 from semiretina.report.paper.figures import (
-    curve_figures,
     lesion_figure,
     network_figures,
     reconstruction_figure,
@@ -27,9 +29,11 @@ from semiretina.report.paper.numbers import (
     pixels,
     table_two,
 )
+from semiretina.report.paper.searches import chance_findings, searches
 from semiretina.report.paper.study import Study, Trained, read_study
-from semiretina.report.paper.tables import networks, split_table, table_one
-from semiretina.report.settings import settings
+from semiretina.report.paper.table1 import Point
+from semiretina.report.paper.tables import networks, reconstructions, split_table, table_one
+from semiretina.report.settings import settings_of
 from semiretina.report.share import Hide, decide, hiding
 from semiretina.report.template import render
 
@@ -46,9 +50,9 @@ def write_paper_report(out: Path, share: bool | None = None) -> Path:
     share = decide("reproduce", study.runs, share)
     if share:
         study = _public(study, hiding(study.runs, study.runs))
-    epochs = {run.label: run.epochs() for run in study.runs}
     numbers = {name: number(name, t.runs, t.hole, t.note) for name, t in study.cells.items()}
     combined = [t.runs[0] for t in study.cells.values() if t.cell.training == "AE-CL combined" and t.runs]
+    evidence = Evidence({name: t.runs for name, t in study.cells.items()}, study.role)
     split = study.runs[0].split() if study.runs else None
     page = render(
         "paper.html",
@@ -60,22 +64,26 @@ def write_paper_report(out: Path, share: bool | None = None) -> Path:
             "test_lists": len({run.test_list for run in study.runs}),
             "table_two": table_two(numbers),
             "baselines": baselines(numbers),
-            "claims": claims({name: t.runs for name, t in study.cells.items()}, study.role),
+            "findings": chance_findings(study),
+            "claims": [(claim, claim.ours(evidence)) for claim in CLAIMS],
             "gains": paper_gains(),
             "paper_test": PAPER_TEST,
+            "searches": searches(study),
             "table_one": table_one(study),
             "figures": [
                 lesion_figure(split, share),
                 network_figures(study),
-                schedule_figure(study, epochs),
-                reconstruction_figure(study, epochs, share),
+                schedule_figure(study),
+                reconstruction_figure(study, share),
                 *curve_figures(study),
             ],
-            "balances": balance_panels(combined, epochs),
+            "balances": loss_weight_pictures(combined),
             "split": split_table(split, study.runs[0]) if split else None,
+            "reconstructions": reconstructions(study),
             "networks": networks(study),
+            "losses": loss_pictures(study),
             "paper_pixels": pixels(PAPER_PHOTOGRAPHS, PAPER_SIZE),
-            "settings": [settings(run, share) for run in study.runs],
+            "settings": [settings_of(run, share) for run in study.runs],
             "version": __version__,
         },
     )
@@ -85,7 +93,7 @@ def write_paper_report(out: Path, share: bool | None = None) -> Path:
 
 
 def _public(study: Study, hide: Hide) -> Study:
-    """The same study; why a training has no number is told without names."""
+    """The same study; it says without names why a training has no number."""
     cells = {
         name: replace(t, absent=hide(t.absent), failed={seed: hide(why) for seed, why in t.failed.items()})
         for name, t in study.cells.items()
@@ -101,7 +109,6 @@ def _lacking(trained: Trained) -> str:
 def _facts(study: Study) -> list[tuple[str, str]]:
     trained = study.cells.values()
     wanted = len(CELLS) * study.seeds
-    points = [point for grid in study.grids for point in grid.points]
     environments = [run.environment() for run in study.runs]
 
     def versions(name: str) -> str:
@@ -110,16 +117,19 @@ def _facts(study: Study) -> list[tuple[str, str]]:
     facts = [
         ("Source", study.source),
         ("Unlabelled too", ", ".join(entry.partition("=")[0] for entry in study.unlabeled)),
+        ("Pretrained on too", study.nearer.partition("=")[0]),
         ("Preset", study.preset),
         ("Extent", "quick: in small" if study.quick else "whole"),
         ("Seeds", str(study.seeds or "")),
         ("Trainings that stand", f"{len(study.runs)} of {wanted}" if wanted else str(len(study.runs))),
         ("Diverged", str(sum(len(t.failed) for t in trained) or "")),
         ("Cells without a number", f"{sum(bool(t.hole) for t in trained)} of {len(CELLS)}"),
-        (
-            "Points of the grid search",
-            f"{sum(p.accuracy is not None for p in points)} of {len(points)}" if points else "",
-        ),
+        ("Trials for settings", _done([point for trials in study.searches.values() for point in trials])),
+        ("Points of the grid search", _done([point for grid in study.grids for point in grid.points])),
         *((name, versions(name)) for name in ("semiretina", "python", "torch", "device", "gpu")),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def _done(points: Sequence[Point]) -> str:
+    return f"{sum(point.accuracy is not None for point in points)} of {len(points)}" if points else ""

@@ -9,7 +9,7 @@ from typing import Any
 from semiretina.errors import BadData
 from semiretina.files import read_text
 from semiretina.report.paper.cells import CELLS, Cell
-from semiretina.report.paper.table1 import INDEX, TRAININGS, Point, read_points
+from semiretina.report.paper.table1 import INDEX, PAPER, Point, read_points
 from semiretina.report.runs import Run, check_complete, read_runs
 
 SCHEMA = 1
@@ -75,10 +75,12 @@ class Study:
     source: str
     root: str
     unlabeled: Sequence[str]
+    nearer: str  # the source to pretrain on, or ""
     preset: str
     quick: bool
     seeds: int
     cells: Mapping[str, Trained]  # all of `CELLS`, in their order
+    searches: Mapping[str, Sequence[Point]]  # the trials of each cell whose settings were chosen, as far as they stand
     grids: Sequence[Grid]  # both halves of table 1, in their order
 
     @property
@@ -112,10 +114,12 @@ def read_study(out: Path) -> Study:
         source=raw["source"],
         root=raw["root"],
         unlabeled=raw["unlabeled"],
+        nearer=raw.get("nearer", ""),
         preset=raw["preset"],
         quick=raw["quick"],
         seeds=seeds,
         cells=cells,
+        searches={name: read_points(out / folder / INDEX) for name, folder in raw.get("searches", {}).items()},
         grids=_grids(raw.get("grids", {}), out),
     )
 
@@ -138,10 +142,10 @@ def _trained(name: str, raw: Mapping[str, Any], out: Path, seeds: int) -> Traine
 
 
 def _grids(raw: Mapping[str, Mapping[str, str]], out: Path) -> list[Grid]:
-    found = []
+    grids = []
     stated = list(raw.items())
-    for number, training in enumerate(TRAININGS.values()):
+    for number, training in enumerate(PAPER):
         name, grid = stated[number] if number < len(stated) else ("", {})
         points = read_points(out / grid["folder"] / INDEX) if grid else []
-        found.append(Grid(training, name, points, grid.get("hole", "")))
-    return found
+        grids.append(Grid(training, name, points, grid.get("hole", "")))
+    return grids

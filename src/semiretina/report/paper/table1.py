@@ -25,6 +25,7 @@ PERCENTILES = (75, 80, 85, 90, 95)
 TRAININGS: Mapping[tuple[str, ...], str] = {
     ("reconstruction", "supervised"): "AE then CL",
     ("combined",): "AE-CL combined",
+    ("balanced",): "AE-CL combined",
 }
 
 _NO, _YES, _EITHER = (False,), (True,), (False, True)
@@ -86,19 +87,25 @@ def read_points(file: Path) -> list[Point]:
     return points
 
 
+def best_point(points: Iterable[Point]) -> Point | None:
+    """The best on validation, by accuracy and then by AUROC, the first of equals; None where all diverged."""
+    scored = [point for point in points if point.accuracy is not None]
+    return max(scored, key=lambda point: (point.accuracy or 0.0, point.auroc or 0.0), default=None)
+
+
 def table_one(points: Iterable[Point]) -> list[Row]:
     """The rows of one half of the table, from 0.75 down to 0.95."""
     ranked = [(point, point.accuracy) for point in points if point.accuracy is not None]
     names = list(dict.fromkeys(name for point, _ in ranked for name in point.parameters))
     rows = []
     for low, high in zip(PERCENTILES, (*PERCENTILES[1:], 101), strict=True):
-        own = [
+        members = [
             point
             for point, accuracy in ranked
             # Whole numbers: 0.75 of 96 runs is 72 exactly.
             if low * len(ranked) <= 100 * sum(other <= accuracy for _, other in ranked) < high * len(ranked)
         ]
-        rows.append(Row(low, len(own), {name: modes(p.parameters.get(name) for p in own) for name in names}))
+        rows.append(Row(low, len(members), {name: modes(p.parameters.get(name) for p in members) for name in names}))
     return rows
 
 
@@ -140,9 +147,9 @@ class Half(NamedTuple):
 
 def halves(points: Mapping[str, Sequence[Point]]) -> list[Half]:
     """The table's halves by training; the paper's values stand beside those of `TRAININGS`."""
-    found = []
-    for training, own in points.items():
-        rows = table_one(own)
+    shown = []
+    for training, trained in points.items():
+        rows = table_one(trained)
         names = short_names(rows[0].modes)
         paper = PAPER.get(training, {})
         lines = [
@@ -156,10 +163,10 @@ def halves(points: Mapping[str, Sequence[Point]]) -> list[Half]:
             )
             for row in rows
         ]
-        ranked = sum(point.accuracy is not None for point in own)
-        diverged = sum(point.status == "diverged" for point in own)
-        found.append(Half(training, ranked, diverged, [TITLES.get(name, name) for name in names.values()], lines))
-    return found
+        ranked = sum(point.accuracy is not None for point in trained)
+        diverged = sum(point.status == "diverged" for point in trained)
+        shown.append(Half(training, ranked, diverged, [TITLES.get(name, name) for name in names.values()], lines))
+    return shown
 
 
 def to_text(points: Mapping[str, Sequence[Point]]) -> str:

@@ -8,6 +8,8 @@ from semiretina.data.split import Split
 from semiretina.report.paper.cells import CELLS
 from semiretina.report.paper.network_figure import Built, built
 from semiretina.report.paper.numbers import (
+    IMAGENET_PHOTOGRAPHS,
+    IMAGENET_SIZES,
     PAPER_HEALTHY,
     PAPER_PARAMETERS,
     PAPER_PHOTOGRAPHS,
@@ -16,6 +18,7 @@ from semiretina.report.paper.numbers import (
     healthy,
     pixels,
     split_counts,
+    spread,
     training_photographs,
 )
 from semiretina.report.paper.study import Study
@@ -68,7 +71,7 @@ def table_one(study: Study) -> TableOne:
 
 @dataclass(frozen=True)
 class SplitTable:
-    """Section 4.6 and 4.1: photographs by hospital and role, and what is to be told of them."""
+    """Section 4.6 and 4.1: photographs by hospital and role, and what else there is to say of them."""
 
     roles: Sequence[str]
     rows: Sequence[tuple[str, list[tuple[str, str]]]]  # hospital -> (photographs, healthy ones in words)
@@ -134,6 +137,12 @@ class NetworkRow:
         return f"{self.pixels / self.network.without_decoder:.1f}"
 
     @property
+    def imagenet_ratio(self) -> str:
+        """The same for ImageNet's photographs, at the side that the network is used with there; "" for others."""
+        side = IMAGENET_SIZES.get(self.model)
+        return f"{pixels(IMAGENET_PHOTOGRAPHS, side) / self.network.without_decoder:,.0f}" if side else ""
+
+    @property
     def paper_ratio(self) -> str:
         """The paper's pixels to its parameters."""
         return f"{pixels(PAPER_PHOTOGRAPHS, PAPER_SIZE) / self.paper:.1f}" if self.paper else ""
@@ -152,3 +161,17 @@ def networks(study: Study) -> list[NetworkRow]:
                 paper = PAPER_PARAMETERS.get(name)
                 rows[key] = NetworkRow(name, built(run.config), paper, training_photographs(run))
     return list(rows.values())
+
+
+def reconstructions(study: Study) -> list[tuple[str, str, str]]:
+    """Each decoder's mean squared error on held-out photographs: of the test set, and without labels (readings, row 3).
+
+    A training, and both errors over its seeds, measured when its decoder was ready.
+    """
+    rows = []
+    for trained in study.cells.values():
+        errors = [run.result["reconstruction"] for run in trained.runs if run.result.get("reconstruction")]
+        if errors:
+            labeled, unlabeled = ([e[name] for e in errors if name in e] for name in ("mse", "mse_unlabeled"))
+            rows.append((trained.cell.title, spread(labeled, 5), spread(unlabeled, 5)))
+    return rows

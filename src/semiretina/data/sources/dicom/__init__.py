@@ -61,13 +61,13 @@ def records(root: Path, *, labels: str = "", scale: str = "", images: str = "") 
         for file, digest in zip(files, pool.map(sha256_of, files), strict=True):
             copies.setdefault(digest, []).append(file)
         jobs = [(same[0], folder / f"{digest[:20]}-v{VERSION}") for digest, same in copies.items()]
-        found = []
+        contents = []
         with progress(f"Reading {len(jobs)} DICOM files", len(jobs)) as advance:
             for one in pool.map(lambda job: photograph.read(*job), jobs):
-                found.append(one)
+                contents.append(one)
                 advance()
     result, remarks = [], list[str]()
-    for same, one in zip(copies.values(), found, strict=True):
+    for same, one in zip(copies.values(), contents, strict=True):
         names = [file.relative_to(root).as_posix() for file in same]
         defects += [f"{names[0]}: {defect}" for defect in one.defects]
         skipped.update([f"of the class {one.skipped}"] if one.skipped else [])
@@ -128,9 +128,9 @@ def _names(names: Sequence[str], uid: str, frame: int, frames: int) -> list[str]
     return [f"{name}{mark}" for name in (uid, *names) if name]
 
 
-def _tell(found: Sequence[Record], remarks: Sequence[str], folder: Path) -> None:
-    patients = len({record.patient for record in found if record.patient})
-    say(f"dicom: {len(found)} photographs (patients: {patients}), as PNG in {folder}")
+def _tell(records: Sequence[Record], remarks: Sequence[str], folder: Path) -> None:
+    patients = len({record.patient for record in records if record.patient})
+    say(f"dicom: {len(records)} photographs (patients: {patients}), as PNG in {folder}")
     if remarks:
         say("dicom: of these " + ", ".join(f"{count} {remark}" for remark, count in Counter(remarks).items()))
 
@@ -179,8 +179,8 @@ class Labels:
         rows = {self._rows[name] for name in names if name in self._rows}
         self._asked |= set(names)
         if len({grade for _, grade in rows}) > 1:
-            told = " and ".join(f"row {number}" for number, _ in sorted(rows))
-            self._defects.append(f"{told}: two grades for one photograph")
+            numbers = " and ".join(f"row {number}" for number, _ in sorted(rows))
+            self._defects.append(f"{numbers}: two grades for one photograph")
         return next(iter(rows))[1] if rows else None
 
     def check(self) -> None:

@@ -53,30 +53,30 @@ def defects(dataset: Dataset) -> list[str]:
     """Everything in the header that keeps the pixels from being read; the pixels themselves are not looked at."""
     if not dataset.get("PixelData"):
         return ["no pixels in it (a header alone, or cut short)"]
-    found = [f"no {_spaced(name)}" for name in (*NUMBERS, "SamplesPerPixel") if dataset.get(name) is None]
+    wrong = [f"no {_spaced(name)}" for name in (*NUMBERS, "SamplesPerPixel") if dataset.get(name) is None]
     syntax = transfer_syntax(dataset)
     interpretation = str(dataset.get("PhotometricInterpretation") or "")
     samples = dataset.get("SamplesPerPixel")
     if not interpretation:
-        found.append("no Photometric Interpretation")
+        wrong.append("no Photometric Interpretation")
     elif interpretation not in SAMPLES:
-        found.append(f"Photometric Interpretation '{interpretation}' is none of {', '.join(SAMPLES)}")
+        wrong.append(f"Photometric Interpretation '{interpretation}' is none of {', '.join(SAMPLES)}")
     elif samples is not None and samples != SAMPLES[interpretation]:
-        found.append(f"Photometric Interpretation {interpretation} with {samples} samples per pixel")
+        wrong.append(f"Photometric Interpretation {interpretation} with {samples} samples per pixel")
     elif interpretation in ONLY_JPEG2000 and syntax not in JPEG2000TransferSyntaxes:
-        found.append(f"Photometric Interpretation {interpretation} in {syntax.name}; it stands for JPEG 2000 alone")
-    if found:
-        return found + _undecodable(syntax)
+        wrong.append(f"Photometric Interpretation {interpretation} in {syntax.name}; it stands for JPEG 2000 alone")
+    if wrong:
+        return wrong + _undecodable(syntax)
     rows, columns, bits = dataset.Rows, dataset.Columns, dataset.BitsAllocated
     if rows * columns > MAX_PIXELS:
-        found.append(f"{columns}x{rows} are more than {MAX_PIXELS // 1_000_000} megapixels")
+        wrong.append(f"{columns}x{rows} are more than {MAX_PIXELS // 1_000_000} megapixels")
     if rows * columns == 0:
-        found.append(f"{columns}x{rows} pixels")
+        wrong.append(f"{columns}x{rows} pixels")
     if bits not in (8, 16) or not 1 <= dataset.BitsStored <= bits:
-        found.append(f"{dataset.BitsStored} bits stored in {bits}; 8 or 16 can be read")
+        wrong.append(f"{dataset.BitsStored} bits stored in {bits}; 8 or 16 can be read")
     if dataset.PixelRepresentation != 0:
-        found.append("pixels with a sign")
-    return found + _undecodable(syntax)
+        wrong.append("pixels with a sign")
+    return wrong + _undecodable(syntax)
 
 
 def transfer_syntax(dataset: Dataset) -> UID:

@@ -52,9 +52,9 @@ def records(root: Path, *, official_split: bool = False) -> list[Record]:
     for part in PARTS:
         split = "test" if official_split and part.name == "testing" else ""
         prefix = "" if part.name == "training" else f"{part.name}-"
-        for found, more in ((graded, published.graded(root, part)), (outlined, published.outlined(root, part))):
-            found += [replace(record, split=split) for record in more]
-            titles |= {r.path: f"{'outlined-' if found is outlined else ''}{prefix}{r.path.stem}" for r in more}
+        for gathered, more in ((graded, published.graded(root, part)), (outlined, published.outlined(root, part))):
+            gathered += [replace(record, split=split) for record in more]
+            titles |= {r.path: f"{'outlined-' if gathered is outlined else ''}{prefix}{r.path.stem}" for r in more}
     if not graded and not outlined:
         raise MissingInput(
             f"{root}: '{PHOTOGRAPHS}/{PARTS[0].folder}' is in none of its folders; unpack the download here"
@@ -124,8 +124,8 @@ def tie(
             if not told_before:
                 labels = {(records[i].grade, records[i].dme) for i in members if records[i].grade is not None}
                 conflict = " with different labels" if len(labels) > 1 else ""
-                told = ", ".join(names[i] + _labels(records[i]) for i in members)
-                say(f"the same {word}{conflict}, never separated by a split: {told}")
+                members_named = ", ".join(names[i] + _labels(records[i]) for i in members)
+                say(f"the same {word}{conflict}, never separated by a split: {members_named}")
     return result
 
 

@@ -10,11 +10,10 @@ from typing import Any
 
 from PIL import Image
 
-from semiretina.data.sources.download import shortfall
+from semiretina.data.sources.download import Findings, read_labels, shortfall, whole_number
 from semiretina.errors import BadData, MissingInput, summary
 from semiretina.progress import say
 from semiretina.records import LESIONS, SCALES, Record
-from semiretina.table_text import read_table
 
 GRADING, SEGMENTATION = "B. Disease Grading", "A. Segmentation"
 PHOTOGRAPHS, LABELS, MASKS = "1. Original Images", "2. Groundtruths", "2. All Segmentation Groundtruths"
@@ -81,23 +80,17 @@ def graded(root: Path, part: Part) -> list[Record]:
 
 def _read_sheet(sheet: Path, expected: int) -> dict[str, tuple[int, int]]:
     """Name -> grade and risk of macular edema. The published sheet has nine empty columns; a header ends in a space."""
-    _, lines = read_table(sheet, HEADER)
+    findings = Findings()
     rows: dict[str, tuple[int, int]] = {}
-    defects = []
-    for line, cells in lines.items():
-        name, *values = (cells[column] for column in HEADER)
-        wrong = [
-            f"row {line}, column {column}: '{value}' is not a whole number from 0 to {highest}"
-            for column, value, highest in zip(HEADER[1:], values, (SCALES["icdr"], 2), strict=True)
-            if not (value.isdecimal() and int(value) <= highest)
-        ]
-        if not name or name in rows:
-            wrong.append(f"row {line}, column {HEADER[0]}: {f'{name} stands there twice' if name else 'empty'}")
-        defects += wrong
-        if not wrong:
-            rows[name] = (int(values[0]), int(values[1]))
-    if defects:
-        raise BadData(summary(str(sheet), defects, "restore the sheet as it was published"))
+    for name, (number, cells) in read_labels(sheet, HEADER, findings).items():
+        grade, dme = (
+            whole_number(cells[column], highest, f"{sheet.name}, row {number}, column {column}", findings)
+            for column, highest in zip(HEADER[1:], (SCALES["icdr"], 2), strict=True)
+        )
+        if grade is not None and dme is not None:
+            rows[name] = grade, dme
+    if findings.defects:
+        raise BadData(summary(str(sheet), findings.defects, "restore the sheet as it was published"))
     if len(rows) != expected:
         raise BadData(f"{sheet}: {len(rows)} of {expected} rows; restore the sheet as it was published")
     return rows
@@ -127,7 +120,7 @@ def outlined(root: Path, part: Part) -> list[Record]:
             # Where every photograph has the lesion the missing masks have names; elsewhere only their number is known.
             missing = sorted(named - set(files[lesion])) if part.masks[lesion] == part.outlined else []
             raise MissingInput(shortfall(masks / MASK_FOLDERS[lesion], len(files[lesion]), part.masks[lesion], missing))
-    found, defects = [], []
+    photographed, defects = [], []
     for photograph in photographs:
         columns: dict[str, Any] = {}
         for lesion in LESIONS:
@@ -137,10 +130,10 @@ def outlined(root: Path, part: Part) -> list[Record]:
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 defects.append(f"{file}: {error}")
             columns[f"mask_{lesion}"] = file
-        found.append(_record(photograph, f"IDRiD segmentation, {part.name} part", **columns))
+        photographed.append(_record(photograph, f"IDRiD segmentation, {part.name} part", **columns))
     if defects:
         raise BadData(summary(str(masks), defects, "fetch these files again"))
-    return found
+    return photographed
 
 
 def _record(path: Path, provenance: str, **columns: Any) -> Record:

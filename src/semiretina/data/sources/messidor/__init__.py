@@ -42,19 +42,19 @@ def records(root: Path, *, errata: bool = True, pairs: str = "") -> list[Record]
     Raises MissingInput and BadData that name every missing file, every photograph without a row and every wrong cell.
     """
     root = Path(os.path.abspath(root))
-    found = _corrected(published.read(root), errata)
+    photographs = _corrected(published.read(root), errata)
     cost = f"fellow eyes ({facts.SHARED_EXAMS} pairs in the whole set) may be separated by a split"
-    found = with_eyes(found, root, pairs, "messidor", cost)
-    found = _without_duplicates(found, errata)
-    counts = Counter(record.grade for record in found if record.grade is not None)
-    say(f"messidor: {len(found)} photographs, grades {counted(counts)}")
-    return found
+    photographs = with_eyes(photographs, root, pairs, "messidor", cost)
+    photographs = _without_duplicates(photographs, errata)
+    counts = Counter(record.grade for record in photographs if record.grade is not None)
+    say(f"messidor: {len(photographs)} photographs, grades {counted(counts)}")
+    return photographs
 
 
 def _corrected(rows: Sequence[Graded], errata: bool) -> list[Record]:
     """The records, with the grades that the errata correct; raises BadData for a grade that is neither old nor new."""
     corrections = {(correction.folder, correction.name): correction for correction in facts.CORRECTIONS}
-    found, done, already, defects = [], [], [], []
+    corrected, done, already, defects = [], [], [], []
     for row in rows:
         correction = corrections.get((row.folder, row.name))
         grade, note = row.grade, ""
@@ -68,7 +68,7 @@ def _corrected(rows: Sequence[Graded], errata: bool) -> list[Record]:
         elif correction is not None and errata:
             wrong = f"'{row.grade}' is neither the distributed {correction.old} nor the corrected {correction.new}"
             defects.append(f"{row.folder}, {row.name}, column {facts.GRADE}: {wrong}")
-        found.append(
+        corrected.append(
             Record(
                 path=row.path,
                 dataset="messidor",
@@ -88,15 +88,15 @@ def _corrected(rows: Sequence[Graded], errata: bool) -> list[Record]:
         say(f"messidor: grades {what}: {', '.join(done)}")
     if already:
         say(f"messidor: grades that the sheets have as the errata correct them: {', '.join(already)}")
-    return found
+    return corrected
 
 
-def _without_duplicates(found: Sequence[Record], errata: bool) -> list[Record]:
+def _without_duplicates(records: Sequence[Record], errata: bool) -> list[Record]:
     """The records without the published duplicates that are the same picture; same pictures that stay are tied."""
-    result = list(found)
-    names = [published.key(record.path.name) for record in found]
-    same = {(pair.first, pair.second) for pair in find_same_pictures([record.path for record in found])}
-    duplicates, unlike = _published(found, names, same)
+    result = list(records)
+    names = [published.key(record.path.name) for record in records]
+    same = {(pair.first, pair.second) for pair in find_same_pictures([record.path for record in records])}
+    duplicates, unlike = _published(records, names, same)
     for i, j in unlike:
         for one, other in ((i, j), (j, i)):
             note = f"a duplicate of {names[other]} by the errata, but the pictures differ"
@@ -107,21 +107,21 @@ def _without_duplicates(found: Sequence[Record], errata: bool) -> list[Record]:
         result[j] = replace(result[j], provenance=f"{result[j].provenance}; its duplicate {names[i]} dropped")
     if duplicates:
         what = "dropped, the second of each pair stays" if errata else "kept, never separated by a split"
-        told = ", ".join(f"{names[i]} = {names[j]}" for i, j in duplicates.items())
-        say(f"messidor: {len(duplicates)} duplicates by the errata, the same by their pictures, {what}: {told}")
+        named = ", ".join(f"{names[i]} = {names[j]}" for i, j in duplicates.items())
+        say(f"messidor: {len(duplicates)} duplicates by the errata, the same by their pictures, {what}: {named}")
     further = same - {(min(pair), max(pair)) for pair in duplicates.items()}
     edges = {(dropped.get(i, i), dropped.get(j, j)) for i, j in same | set(duplicates.items())}
     for group in joined_groups(sorted((i, j) for i, j in edges if i != j)):
         for i in group:
             result[i] = replace(result[i], exam=f"same-picture-{names[group[0]]}")
         if any(dropped.get(i, i) in group for pair in further for i in pair):
-            told = ", ".join(_labels(names[i], result[i]) for i in group)
-            say(f"messidor: the same picture, not all in the errata, never separated by a split: {told}")
+            named = ", ".join(_labels(names[i], result[i]) for i in group)
+            say(f"messidor: the same picture, not all in the errata, never separated by a split: {named}")
     return [record for i, record in enumerate(result) if i not in dropped]
 
 
 def _published(
-    found: Sequence[Record], names: Sequence[str], same: Collection[tuple[int, int]]
+    records: Sequence[Record], names: Sequence[str], same: Collection[tuple[int, int]]
 ) -> tuple[dict[int, int], list[tuple[int, int]]]:
     """The published pairs that are here, as positions: duplicate -> kept where the pictures agree, and the others."""
     position = {name: i for i, name in enumerate(names)}
@@ -134,13 +134,14 @@ def _published(
             say(f"messidor: {left} stays, since what it duplicates by the errata, {right}, is not here")
             continue
         i, j = position[left], position[right]
-        if (min(i, j), max(i, j)) not in same and found[i].path.read_bytes() != found[j].path.read_bytes():
+        if (min(i, j), max(i, j)) not in same and records[i].path.read_bytes() != records[j].path.read_bytes():
             unlike.append((i, j))
             say(f"messidor: {left} and {right} are one picture by the errata, but their pictures differ; both stay")
             continue
         duplicates[i] = j
-        if (found[i].grade, found[i].dme) != (found[j].grade, found[j].dme):
-            say(f"messidor: one picture with different labels: {_labels(left, found[i])}, {_labels(right, found[j])}")
+        if (records[i].grade, records[i].dme) != (records[j].grade, records[j].dme):
+            both = f"{_labels(left, records[i])}, {_labels(right, records[j])}"
+            say(f"messidor: one picture with different labels: {both}")
     return duplicates, unlike
 
 

@@ -64,10 +64,10 @@ def find_photographs(root: Path, what: str) -> dict[str, Path]:
         packed = sorted(f.name for f in root.iterdir() if f.suffix.lower() in ARCHIVES)
         advice = f"unpack {', '.join(packed[:4])} here" if packed else f"give the folder that holds {what}"
         raise MissingInput(f"{root}: no photograph in it or its subfolders; {advice}")
-    found, defects = by_key(files, str(root))
+    by_name, defects = by_key(files, str(root))
     if defects:
         raise BadData(summary(str(root), defects, "keep each photograph once"))
-    return found
+    return by_name
 
 
 def find_file(root: Path, given: str, usual: Sequence[str]) -> Path | None:
@@ -84,7 +84,7 @@ def read_pairs(file: Path) -> dict[str, Eye]:
         raise BadData(
             f"{file}: no column {', '.join(absent)} among {', '.join(header)}; the pairing file's header is left;right"
         )
-    found: dict[str, Eye] = {}
+    eyes: dict[str, Eye] = {}
     first: dict[str, int] = {}
     defects = []
     for number, row in rows.items():
@@ -95,10 +95,10 @@ def read_pairs(file: Path) -> dict[str, Eye]:
                 defects.append(f"row {number}, column {eye}: {why}")
                 continue
             first[name] = number
-            found[name] = Eye(names["left"] or name, eye)
+            eyes[name] = Eye(names["left"] or name, eye)
     if defects:
         raise BadData(summary(str(file), defects, "give each photograph one examination; restore the published file"))
-    return found
+    return eyes
 
 
 def with_eyes(
@@ -152,7 +152,7 @@ def read_labels(file: Path) -> dict[str, Adjudicated]:
                 f"{', '.join(header)}; restore the table as it was published"
             )
         columns[what] = match[0]
-    found: dict[str, Adjudicated] = {}
+    labels: dict[str, Adjudicated] = {}
     first: dict[str, int] = {}
     defects = []
     for number, row in rows.items():
@@ -173,7 +173,7 @@ def read_labels(file: Path) -> dict[str, Adjudicated]:
             defects.append(f"row {number}, column {columns['photograph']}: {why}")
         first.setdefault(name, number)
         edema = REFERABLE if values["edema"] else values["edema"]
-        found[name] = Adjudicated(texts["photograph"], values["grade"], edema)
+        labels[name] = Adjudicated(texts["photograph"], values["grade"], edema)
     if defects:
         raise BadData(summary(str(file), defects, "mend these cells, or restore the table as it was published"))
-    return found
+    return labels

@@ -35,18 +35,18 @@ def records(root: Path, *, labels: str = "", pairs: str = "") -> list[Record]:
     """
     root = Path(os.path.abspath(root))
     files = find_photographs(root, "the Messidor Extension's photographs (IM....JPG)")
-    own = {name: file for name, file in sorted(files.items()) if EXTENSION_NAME.fullmatch(name)}
-    rest = {name: file for name, file in files.items() if name not in own}
+    extension = {name: file for name, file in sorted(files.items()) if EXTENSION_NAME.fullmatch(name)}
+    rest = {name: file for name, file in files.items() if name not in extension}
     strange = [file.name for name, file in rest.items() if not MESSIDOR_NAME.fullmatch(name)]
     if strange:
         raise BadData(summary(str(root), strange, "the Extension's names are IM and a number; take these files out"))
-    if not own:
+    if not extension:
         raise MissingInput(f"{root}: {len(rest)} photographs of Messidor, none of the Extension (IM....JPG)")
     if rest:
         say(f"messidor_extension: {len(rest)} photographs here are Messidor's by their names, and left out")
-    if len(own) != facts.EXTENSION_PHOTOGRAPHS:
-        say(f"messidor_extension: {len(own)} of {facts.EXTENSION_PHOTOGRAPHS} photographs are here")
-    found = [
+    if len(extension) != facts.EXTENSION_PHOTOGRAPHS:
+        say(f"messidor_extension: {len(extension)} of {facts.EXTENSION_PHOTOGRAPHS} photographs are here")
+    photographs = [
         Record(
             path=file,
             dataset="messidor-extension",
@@ -54,11 +54,11 @@ def records(root: Path, *, labels: str = "", pairs: str = "") -> list[Record]:
             camera=facts.CAMERA,
             provenance="Messidor Extension",
         )
-        for file in own.values()
+        for file in extension.values()
     ]
     cost = f"fellow eyes ({facts.EXTENSION_EXAMS} pairs in the whole set) may be separated by a split"
-    found = with_eyes(found, root, pairs, "messidor_extension", cost, of_source=EXTENSION_NAME)
-    return _note(found, read_labels(Path(os.path.abspath(labels)))) if labels else found
+    photographs = with_eyes(photographs, root, pairs, "messidor_extension", cost, of_source=EXTENSION_NAME)
+    return _note(photographs, read_labels(Path(os.path.abspath(labels)))) if labels else photographs
 
 
 def _note(records: list[Record], rows: Mapping[str, Adjudicated]) -> list[Record]:

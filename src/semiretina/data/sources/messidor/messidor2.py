@@ -52,10 +52,10 @@ def records(root: Path, *, labels: str = "", pairs: str = "") -> list[Record]:
     missing = [row.file for name, row in rows.items() if name not in files]
     if missing:
         raise MissingInput(shortfall(root, len(rows) - len(missing), len(rows), missing, "graded photographs"))
-    found = []
+    photographs = []
     for name, path in sorted(files.items()):
         row = rows.get(name)
-        found.append(
+        photographs.append(
             Record(
                 path=path,
                 dataset="messidor2",
@@ -69,26 +69,26 @@ def records(root: Path, *, labels: str = "", pairs: str = "") -> list[Record]:
             )
         )
     cost = f"fellow eyes ({facts.MESSIDOR2_EXAMS} pairs in the whole set) may be separated by a split"
-    found = _tied(with_eyes(found, root, pairs, "messidor2", cost))
-    if len(found) != facts.MESSIDOR2_PHOTOGRAPHS:
-        say(f"messidor2: {len(found)} photographs here, {facts.MESSIDOR2_PHOTOGRAPHS} are published")
+    photographs = _tied(with_eyes(photographs, root, pairs, "messidor2", cost))
+    if len(photographs) != facts.MESSIDOR2_PHOTOGRAPHS:
+        say(f"messidor2: {len(photographs)} photographs here, {facts.MESSIDOR2_PHOTOGRAPHS} are published")
     if file is None:
         say(f"messidor2: no grades: '{LABELS_FILES[0]}' is not in {root}; it comes from elsewhere, see `data list`")
-        return found
-    bare = [record.path.name for record in found if not record.quality]
+        return photographs
+    bare = [record.path.name for record in photographs if not record.quality]
     if bare:
         more = f", and {len(bare) - 20} more" if len(bare) > 20 else ""
         say(f"messidor2: {len(bare)} photographs have no row in {file.name} and no grade: {', '.join(bare[:20])}{more}")
-    ungradable = sum(record.quality == "ungradable" for record in found)
-    counts = Counter(record.grade for record in found if record.grade is not None)
+    ungradable = sum(record.quality == "ungradable" for record in photographs)
+    counts = Counter(record.grade for record in photographs if record.grade is not None)
     say(f"messidor2: grades {counted(counts)}; {ungradable} ungradable")
-    return found
+    return photographs
 
 
-def _tied(found: Sequence[Record]) -> list[Record]:
+def _tied(records: Sequence[Record]) -> list[Record]:
     """The records, with one `exam` for those two that are one picture by Messidor's errata."""
-    result = list(found)
-    position = {key(record.path.name): i for i, record in enumerate(found)}
+    result = list(records)
+    position = {key(record.path.name): i for i, record in enumerate(records)}
     tied = []
     for left, right in facts.DUPLICATES.items():
         if left in position and right in position:

@@ -45,13 +45,13 @@ def key(name: str) -> str:
 
 def by_key(files: Sequence[Path], where: str) -> tuple[dict[str, Path], list[str]]:
     """The files by `key`, and what is wrong: two files, in other formats or folders, that are one photograph."""
-    found: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     defects = []
     for file in files:
-        first = found.setdefault(key(file.name), file)
+        first = by_name.setdefault(key(file.name), file)
         if first != file:
             defects.append(f"{where}: {first.name} and {file.name} are one photograph twice")
-    return found, defects
+    return by_name, defects
 
 
 def read(root: Path) -> list[Graded]:
@@ -62,7 +62,7 @@ def read(root: Path) -> list[Graded]:
     check_folder(root, "Messidor's folders Base11 to Base34")
     if root.name.lower() in {folder.lower() for folder in facts.FOLDERS}:
         raise MissingInput(f"{root}: is one of Messidor's twelve folders; give the folder that holds them")
-    found: list[Graded] = []
+    graded: list[Graded] = []
     findings = Findings()
     counts: dict[str, int] = {}
     for folder in facts.FOLDERS:
@@ -75,7 +75,7 @@ def read(root: Path) -> list[Graded]:
         place, sheets = _find(root, folder)
         archive = find_entry(root, *(folder + suffix for suffix in ARCHIVES))
         if place is not None and sheets:
-            counts[folder] = _read_folder(folder, place, sheets, found, findings)
+            counts[folder] = _read_folder(folder, place, sheets, graded, findings)
         elif place is not None:
             names = " or ".join(f"'{sheet.format(folder=folder)}.xls'" for sheet in facts.SHEETS)
             findings.missing.append(f"{folder}: no sheet {names}, neither in it nor beside it")
@@ -83,7 +83,7 @@ def read(root: Path) -> list[Graded]:
             findings.missing.append(f"{folder}: '{archive.name}' is not unpacked; unpack it into a folder {folder}")
         elif sheets:
             findings.missing.append(f"{folder}: no such folder, though its sheet '{sheets[0].name}' is here")
-    findings.defects += _twice(found)
+    findings.defects += _twice(graded)
     findings.tell(
         root, "the folders and sheets as they were published", "a folder that is to be left out goes with its sheet"
     )
@@ -96,7 +96,7 @@ def read(root: Path) -> list[Graded]:
     uneven = [f"{folder} {count}" for folder, count in counts.items() if count != facts.PER_FOLDER]
     if uneven:
         say(f"messidor: sheets with other than the {facts.PER_FOLDER} rows that are published: {', '.join(uneven)}")
-    return found
+    return graded
 
 
 def _find(root: Path, folder: str) -> tuple[Path | None, list[Path]]:
@@ -104,13 +104,13 @@ def _find(root: Path, folder: str) -> tuple[Path | None, list[Path]]:
     place = find_entry(root, folder)
     place = place if place is not None and place.is_dir() else None
     inside = sorted(f for f in place.rglob("*") if f.is_dir()) if place is not None else []
-    places = [root, *([place] if place is not None else []), *inside]
+    folders = [root, *([place] if place is not None else []), *inside]
     names = [sheet.format(folder=folder) + suffix for sheet in facts.SHEETS for suffix in facts.SHEET_SUFFIXES]
-    sheets = [sheet for p in places for name in names if (sheet := find_entry(p, name)) is not None]
+    sheets = [sheet for p in folders for name in names if (sheet := find_entry(p, name)) is not None]
     return place, [sheet for sheet in sheets if sheet.is_file()]
 
 
-def _read_folder(folder: str, place: Path, sheets: Sequence[Path], found: list[Graded], findings: Findings) -> int:
+def _read_folder(folder: str, place: Path, sheets: Sequence[Path], graded: list[Graded], findings: Findings) -> int:
     """Adds one folder's photographs, what it lacks and what is wrong; the number of its sheet's rows."""
     rows, wrong = read_sheet(sheets[0])
     if other := next((sheet for sheet in sheets[1:] if read_sheet(sheet)[0] != rows), None):
@@ -129,15 +129,15 @@ def _read_folder(folder: str, place: Path, sheets: Sequence[Path], found: list[G
     # Where rows could not be read, their photographs would seem to have none.
     extra = [] if wrong else [file.name for name, file in files.items() if name not in rows]
     findings.defects += [f"{folder}: {name} has no row in '{sheets[0].name}'" for name in extra]
-    found += [Graded(files[n], folder, n, row.grade, row.edema) for n, row in rows.items() if n in files]
+    graded += [Graded(files[n], folder, n, row.grade, row.edema) for n, row in rows.items() if n in files]
     return len(rows)
 
 
-def _twice(found: Sequence[Graded]) -> list[str]:
+def _twice(graded: Sequence[Graded]) -> list[str]:
     first: dict[str, str] = {}
     return [
         f"{photograph.folder}: {photograph.path.name} stands in {first[photograph.name]} too"
-        for photograph in found
+        for photograph in graded
         if first.setdefault(photograph.name, photograph.folder) != photograph.folder
     ]
 
@@ -149,12 +149,12 @@ def read_sheet(file: Path) -> tuple[dict[str, Row], list[str]]:
     if not table.header:
         return {}, defects
     header = [name.casefold() for name in table.header]
-    places = {column: column.strip().casefold() for column in (facts.NAME, facts.GRADE, facts.EDEMA)}
-    if absent := [column.strip() for column, name in places.items() if name not in header]:
+    columns = {column: column.strip().casefold() for column in (facts.NAME, facts.GRADE, facts.EDEMA)}
+    if absent := [column.strip() for column, name in columns.items() if name not in header]:
         return {}, [f"{file.name}: no column {', '.join(absent)} among {', '.join(table.header)}"]
     rows: dict[str, Row] = {}
     for number, cells in table.rows:
-        texts = {column: cells[header.index(name)] for column, name in places.items()}
+        texts = {column: cells[header.index(name)] for column, name in columns.items()}
         bad = [
             f"column {column.strip()}: '{texts[column]}' is not a whole number from 0 to {highest}"
             for column, highest in facts.HIGHEST.items()

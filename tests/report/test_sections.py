@@ -10,6 +10,8 @@ from pages import Page, check_is_built_for_readers, check_pictures, check_stands
 
 from semiretina.judging.ledger import TestList, note_look
 from semiretina.report import write_report
+from semiretina.report.contents import CHAPTERS
+from semiretina.report.section import section, table
 
 PARTS = (
     *("Findings", "Results on the test photographs", "ROC curves, precision and recall, calibration"),
@@ -141,7 +143,7 @@ def test_the_looks_at_the_test_set_are_counted_and_marked(full):
 def test_markdown_holds_the_tables_and_sentences(full):
     _, _, out = full
     text = (out / "report.md").read_text()
-    assert text.startswith("# run\n\n**dr.** run: AUROC ")
+    assert "\n## Findings\n\n- **dr.** run: AUROC " in text
     for title in (
         *("More scores", "Eyes and patients", "By site, camera and grade, in numbers", "Operating point"),
         *("Accuracy over the share referred", "Sets of answers", "Photographs", "Sources", "Looks at the test set"),
@@ -149,29 +151,78 @@ def test_markdown_holds_the_tables_and_sentences(full):
     ):
         assert re.search(rf"^##+ {title}$", text, re.MULTILINE), title
     assert "data:" not in text
-    for table in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
-        lines = table.splitlines()
+    for written in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
+        lines = written.splitlines()
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
         assert re.fullmatch(r"\|(?: ?-+:? ?\|)+", lines[1])
 
 
+def held(section, kind):
+    """Everything of a kind ("tables", "items") that a section of report.json holds, however deep."""
+    return section.get(kind, []) + [one for inner in section.get("sections", []) for one in held(inner, kind)]
+
+
 def test_json_holds_what_is_shown(full):
     run, page, out = full
-    found = json.loads((out / "report.json").read_text())
-    assert found["schema"] == 1
-    assert found["shared"] is False
-    [sentence], [comparison] = found["sentences"], found["comparisons"]
-    assert sentence["text"] in page.text
+    report = json.loads((out / "report.json").read_text())
+    assert report["schema"] == 2
+    assert report["shared"] is False
+    sections = {section["name"]: section for section in report["sections"]}
+    assert list(sections) == re.findall(r'<section id="([a-z]+)"', page.source)
+    [sentence] = sections["findings"]["items"]
+    assert sentence["words"] in page.text
     result = json.loads((run / "result.json").read_text())
-    assert found["runs"][0]["result"]["test"] == result["test"]
-    [confusion] = comparison["confusions"]
-    assert sum(map(sum, confusion["counts"])) == 80
-    curve = comparison["curves"]["dr"]["run"]["roc"]
+    assert report["runs"][0]["result"]["test"] == result["test"]
+    [of_list] = sections["results"]["sections"]
+    assert of_list["name"] == "aaaaaaaaaaaa"
+    results = {section["name"]: section for section in of_list["sections"]}
+    [matrix] = held(results["confusions"], "tables")
+    assert sum(int(count) for row in matrix["rows"] for count in row[1:]) == 80
+    roc, precision, calibration = results["curves"]["pictures"]
+    assert roc["caption"].startswith("run: AUROC")
+    curve = roc["data"]["run"]
     assert len(curve["x"]) == len(curve["low"]) == len(curve["value"])
     assert curve["value"][-1] == 1.0
-    assert set(comparison["tables"]) == {
-        *("more", "levels", "strata_numbers", "operating", "abstention", "conformal", "photographs", "sources"),
-    }
-    assert [look["marked"] for look in comparison["looks"]] == [False, True, True, True]
-    assert found["cautions"]
-    assert found["mistakes"]["rows"][0][-1] == "97.1"
+    assert precision["data"]["run"]["value"] != curve["value"]
+    assert "data" not in calibration
+    assert [look["marked"] for look in held(sections["data"], "items")] == [False, True, True, True]
+    assert sections["cautions"]["items"]
+    [mistakes] = held(sections["mistakes"], "tables")
+    assert mistakes["rows"][0][-1] == "97.1"
+
+
+def test_json_holds_numbers_and_not_their_digits_alone(full):
+    run, _, out = full
+    sections = {section["name"]: section for section in json.loads((out / "report.json").read_text())["sections"]}
+    first, *_ = held(sections["results"], "tables")
+    area = json.loads((run / "result.json").read_text())["test"]["dr"]["auroc"]
+    [row] = first["rows"]
+    shown = row[first["columns"].index("AUROC")]
+    assert {name: shown[name] for name in ("value", "low", "high")} == area
+    assert shown["text"] == f"{area['value']:.3f} [{area['low']:.3f}, {area['high']:.3f}]"
+
+
+def test_every_table_of_the_page_is_in_markdown_and_json(full):
+    _, page, out = full
+    report = json.loads((out / "report.json").read_text())
+    tables = [table for section in report["sections"] for table in held(section, "tables")]
+    photographs = [a for a in page.all("table") if a["class"] == "samples"]
+    assert len(tables) == len(page.all("table")) - len(photographs) > 9
+    text = (out / "report.md").read_text()
+    assert len(re.findall(r"^\| ?-{3}", text, re.MULTILINE)) == len(tables)
+
+
+def test_a_section_is_a_function_and_a_line(tmp_path, monkeypatch):
+    def weather(runs):
+        return section("Weather", table("As it was.", ["run", "rain"], [[run.label, "much"] for run in runs.runs]))
+
+    chapter = CHAPTERS["cautions"]._replace(sections=[weather])
+    monkeypatch.setitem(CHAPTERS, "cautions", chapter)
+    page = Page(write_report([make_run(tmp_path / "run", epochs=1, decoder=False)], tmp_path / "out"))
+    check_is_built_for_readers(page)
+    assert "Weather As it was. run rain run much" in re.sub(r" +", " ", page.text)
+    assert "### Weather\n\n| run | rain |" in (tmp_path / "out" / "report.md").read_text()
+    sections = {one["name"]: one for one in json.loads((tmp_path / "out" / "report.json").read_text())["sections"]}
+    [added] = sections["cautions"]["sections"]
+    assert added["name"] == "weather"
+    assert added["tables"][0]["rows"] == [["run", "much"]]

@@ -1,6 +1,6 @@
 """Contact sheets of the synthetic photographs, for the documentation.
 
-python -m semiretina.data.simulator.contact_sheet docs/images
+python benchmarks/contact_sheet.py docs/images
 """
 
 import sys

@@ -9,7 +9,8 @@ import pytest
 from fake_runs import make_run
 
 from semiretina.errors import BadData
-from semiretina.report.comparisons import compare, single_runs
+from semiretina.report.method_comparisons import compare, single_runs
+from semiretina.report.run_set import RunSet
 from semiretina.report.runs import read_runs
 from semiretina.scoring.comparisons import delong, holm, paired_difference
 
@@ -45,7 +46,7 @@ def rewrite(folder, change):
 
 
 def compared(*folders):
-    return compare(read_runs([folder for method in folders for folder in method]))
+    return compare(RunSet(read_runs([folder for method in folders for folder in method])))
 
 
 def probabilities(folders):

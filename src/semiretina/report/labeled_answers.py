@@ -1,4 +1,4 @@
-"""What a run answered to its test photographs, in a form in which two runs can be laid side by side."""
+"""What a run answered to its labelled test photographs, so that two runs can be laid side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ class Unfit(Exception):
 
 
 @dataclass(frozen=True)
-class Answers:
+class LabeledAnswers:
     """One run's answers to the labelled test photographs of one output, in the order of their paths.
 
     `values` are probabilities, [n] of 1 or [n, k] of classes; `chosen` [n] are the answers at the run's threshold.
@@ -35,7 +35,7 @@ class Answers:
     chosen: Ints
 
 
-def read_answers(run: Run, key: str) -> Answers:
+def labeled_answers(run: Run, key: str) -> LabeledAnswers:
     """The answers for `key`, a task or `task.output`.
 
     Raises Unfit where the run has none or a probability is not a number, BadData for a broken table.
@@ -62,7 +62,8 @@ def read_answers(run: Run, key: str) -> Answers:
     question = replace(task, name=key, outputs=(output,)) if output else task
     truth = question.labels(question.targets_of_cells(labels))[key]
     probabilities = question.by_key(values)[key]
-    return Answers(paths, numbers, unit, truth, probabilities, question.decide(probabilities, _threshold(run, key)))
+    chosen = question.decide(probabilities, _threshold(run, key))
+    return LabeledAnswers(paths, numbers, unit, truth, probabilities, chosen)
 
 
 def _independent(run: Run, patients: Sequence[str], groups: Sequence[str]) -> tuple[Ints, str]:

@@ -6,9 +6,9 @@ import pytest
 from fake_runs import make_run
 
 from semiretina.errors import BadData
-from semiretina.report.page import write_report
+from semiretina.report import write_report
+from semiretina.report.lesions import survival_tables
 from semiretina.report.runs import read_runs
-from semiretina.report.survival import survival_tables
 
 
 def estimate(value, low=None, high=None):
@@ -47,18 +47,17 @@ def test_runs_measured_on_the_same_lesions_share_a_table(tmp_path):
     other = measured(make_run(tmp_path / "large"), 0.6, size=256)
     without = make_run(tmp_path / "none")
     tables = survival_tables(read_runs([first, second, other, without]))
-    assert [table.columns[3:-2] for table in tables] == [
+    assert [table.columns[4:-2] for table in tables] == [
         ["mse", "by chance", "ssim", "by chance"],
         ["large", "by chance"],
     ]
-    (microaneurysms, lines), (soft, unknown) = tables[0].lines
-    assert (microaneurysms, soft) == ("MA", "SE")
-    assert next((sizes, [str(cell) for cell in cells]) for sizes, cells in lines) == (
-        "1-9",
-        ["5", "1", "50.0 [10.0, 90.0]", "10.0", "75.0 [10.0, 90.0]", "15.0", "25.0 [5.0, 70.0]", "100.0"],
-    )
-    assert [str(cell) for cell in unknown[0][1]] == ["1", "1", *[""] * 6]
-    assert tables[0].facts == "3 photographs (test) at 128 pixels; blurred by a Gaussian of 2 pixels"
+    (microaneurysms, lines), (soft, unknown) = tables[0].groups
+    assert (microaneurysms.text, soft.text) == ("MA", "SE")
+    assert [str(cell) for cell in lines[0]] == [
+        *("1–9", "5", "1", "50.0 [10.0, 90.0]", "10.0", "75.0 [10.0, 90.0]", "15.0", "25.0 [5.0, 70.0]", "100.0")
+    ]
+    assert [str(cell) for cell in unknown[0]] == ["100+", "1", "1", *[""] * 6]
+    assert tables[0].note.endswith("3 photographs (test) at 128 pixels; blurred by a Gaussian of 2 pixels.")
 
 
 def test_the_page_shows_it_only_where_measured(tmp_path):

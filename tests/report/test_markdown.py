@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semiretina.report.markdown_text import plain, row
-from semiretina.report.sheet import sheet, to_markdown
+from semiretina.report.markdown import plain, row, section_markdown
+from semiretina.report.section import Section, table
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,6 @@ def test_what_is_escaped_reads_as_it_was(text):
 
 def test_a_row_keeps_its_cells_and_a_heading_its_line():
     assert row(["a|b", "`"]).replace("\\|", "").count("|") == 3
-    lines = to_markdown(sheet("run <b>\nx", "see `this`", ["", "n"], [["a|b", "1"]])).splitlines()
+    lines = section_markdown(Section("run <b>\nx", [table("see `this`", ["", "n"], [["a|b", "1"]])]), 3).splitlines()
     assert lines[0] == r"### run \<b> x"
     assert lines[2:] == ["|  | n |", "| --- | ---: |", r"| a\|b | 1 |", "", r"see \`this\`"]

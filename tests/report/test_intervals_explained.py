@@ -6,27 +6,26 @@ import re
 import pytest
 from fake_runs import make_run
 
-from semiretina.report.comparisons import compare
 from semiretina.report.findings import findings
+from semiretina.report.method_comparisons import compare
+from semiretina.report.run_set import RunSet
 from semiretina.report.runs import read_runs
-from semiretina.report.tables import rows_of
 
 
-def told(folder, seeds):
+def explained(folder, seeds):
     """The notes of a report of methods with these seeds: name -> seeds."""
     runs = [
         make_run(folder / f"{name}-seed{seed}", seed=seed, epochs=1, decoder=False, size=8, strength=1.5 + len(name))
         for name, own in seeds.items()
         for seed in own
     ]
-    read = read_runs(runs)
-    found = findings(read, rows_of(read), str, share=False)
-    return " ".join(found.notes), [one.text for one in found.sentences]
+    sentences, notes, *_ = findings(RunSet(read_runs(runs))).blocks
+    return notes.words, [item.words for item in sentences.items]
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 def test_of_one_method_they_are_over_patients_alone(tmp_path, seeds):
-    notes, sentences = told(tmp_path, {"a": seeds})
+    notes, sentences = explained(tmp_path, {"a": seeds})
     assert "over patients alone" in notes
     assert "of one training each" in notes
     assert "another seed is not in them" in notes
@@ -36,19 +35,19 @@ def test_of_one_method_they_are_over_patients_alone(tmp_path, seeds):
 
 
 def test_of_two_methods_with_a_seed_each_too(tmp_path):
-    notes, _ = told(tmp_path, {"a": (0,), "bb": (0,)})
+    notes, _ = explained(tmp_path, {"a": (0,), "bb": (0,)})
     assert "Intervals are 95 %, over patients alone, since there is one training of each method" in notes
     assert "too narrow for methods" in notes
     assert "over seeds and" not in notes
 
 
 def test_with_several_seeds_they_are_over_both(tmp_path):
-    notes, _ = told(tmp_path, {"a": (0, 1), "bb": (0, 1)})
+    notes, _ = explained(tmp_path, {"a": (0, 1), "bb": (0, 1)})
     assert notes.endswith("Intervals are 95 %, over seeds and over patients.")
 
 
-def test_where_one_comparison_has_one_seed_both_are_told(tmp_path):
-    notes, _ = told(tmp_path, {"a": (0, 1), "bb": (0, 1), "cccc": (0,)})
+def test_where_one_comparison_has_one_seed_both_are_said(tmp_path):
+    notes, _ = explained(tmp_path, {"a": (0, 1), "bb": (0, 1), "cccc": (0,)})
     assert "Intervals are 95 %, over seeds and over patients; those of one seed over patients alone: " in notes
 
 
@@ -57,15 +56,14 @@ def test_the_unit_is_the_photograph_where_no_patient_is_known(tmp_path):
     for run in runs:
         file = run / "predictions-test.csv"
         file.write_text(re.sub(r"\.jpg,p\d+,", ".jpg,,", file.read_text()))
-    assert "over photographs alone, since" in compare(read_runs(runs)).notes[-1]
+    assert "over photographs alone, since" in compare(RunSet(read_runs(runs))).notes[-1]
 
 
-def test_an_accuracy_without_an_interval_is_told_without_a_gap(tmp_path):
+def test_an_accuracy_without_an_interval_is_said_without_a_gap(tmp_path):
     run = make_run(tmp_path / "a", epochs=1, decoder=False, size=8)
     file = run / "result.json"
     result = json.loads(file.read_text())
     result["test"]["dr"]["accuracy"] |= {"low": None, "high": None}
     file.write_text(json.dumps(result))
-    [read] = read_runs([run])
-    [sentence] = findings([read], rows_of([read]), str, share=False).sentences
-    assert re.search(r"; accuracy \d+\.\d %, where the majority vote", sentence.text)
+    [sentence] = findings(RunSet(read_runs([run]))).blocks[0].items
+    assert re.search(r"; accuracy \d+\.\d %, where the majority vote", sentence.words)

@@ -6,7 +6,8 @@ import pytest
 from fake_runs import make_run
 
 from semiretina.report import results_table, to_markdown, to_text
-from semiretina.report.tables import Score, by_test_list
+from semiretina.report.columns import Score
+from semiretina.report.results import by_test_list
 
 DR = {
     "n": 238,
@@ -30,8 +31,8 @@ def test_a_row_says_what_the_result_says(tmp_path):
     run = run_with(tmp_path / "baseline", {"dr": DR}, selected_epoch=9, labeled_updates=60)
     [row] = results_table([run])
     assert (row.run, row.task, row.n, row.positives) == ("baseline", "dr", 238, 135)
-    assert row.accuracy == Score(207 / 238, 0.82105, 0.9067)
-    assert row.specificity == row.quadratic_kappa == Score(None, None, None)
+    assert row.score("accuracy") == Score(207 / 238, 0.82105, 0.9067)
+    assert row.score("specificity") == row.score("quadratic_kappa") == Score(None, None, None)
     assert (row.labeled_photographs, row.labeled_updates, row.selected_epoch) == (40, 60, 9)
     assert row.above_majority
 
