@@ -42,7 +42,7 @@ class EntropyMinimization(semiretina.Method):
         """The loss of the side that this step has."""
         if batch.labeled is not None:
             features = self.network.encode(batch.labeled.views["weak"])
-            losses = classification_losses(self.network, features, batch.labeled.targets, alpha=1.0)
+            losses = classification_losses(self.network, features, batch.labeled, alpha=1.0)
             loss = torch.stack(list(losses.values())).sum()
             return {"loss": loss, "loss_cl": loss.detach()}
         logits = self.network(side(batch.unlabeled).views["weak"])  # task -> [n, outputs]
