@@ -395,7 +395,13 @@ def test_data_import_table_with_options_and_merge(call, photographs, tmp_path):
     names = [f"{number:02d}-left" for number in range(4)]
     table.write_text("photo;who;stage\n" + "".join(f"{name};00{n};{n % 2}\n" for n, name in enumerate(names)))
     words = ["data", "import", "table", "--root", table, "--out", manifest]
-    options = ["scale=binary", "path=photo", "patient=who", "grade=stage", f"images={photographs.parent}"]
+    options = [
+        "scale=binary",
+        "columns.path=photo",
+        "columns.patient=who",
+        "columns.grade=stage",
+        f"images={photographs.parent}",
+    ]
     status, out, _ = call(*words, *[word for option in options for word in ("-o", option)])
     assert (status, out) == (0, f"4 records: {manifest}\n")
     with manifest.open() as lines:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 import semiretina
 from paired_method import Paired
-from semiretina.errors import NonFiniteLoss
+from semiretina.errors import BadConfig, NonFiniteLoss
 from semiretina.methods import METHODS
 
 ADAM = {"name": "adam", "lr": 0.01, "momentum": 0.0}
@@ -329,6 +329,45 @@ def test_a_killed_process_goes_on_with_the_same_bits(make_config, make_stage, tm
     assert len(log_rows(killed, "epoch")) == 2
     semiretina.train(config, killed)
     same_ending(tmp_path / "straight", killed)
+
+
+# The sides of the paired stream
+
+
+@pytest.mark.parametrize("images", ["all", "unlabeled"])
+def test_labelled_photographs_stand_on_the_unlabelled_side_too_unless_unlabeled_ones_are_asked_for(
+    images, make_config, make_stage, tmp_path
+):
+    seen = {"labeled": set(), "unlabeled": set()}
+
+    class Watched(Paired):
+        def forward(self, batch, progress):
+            assert len(batch.unlabeled) == 4
+            assert not batch.unlabeled.targets
+            assert set(batch.unlabeled.views) == {"weak", "weak_2"}
+            for side, rows in seen.items():
+                rows.update(getattr(batch, side).rows.tolist())
+            return super().forward(batch, progress)
+
+    stage = make_stage("paired", epochs=6, images=images, unlabeled_batch=4)
+    counts = semiretina.train(make_config(stage), tmp_path, methods={"paired": Watched})["counts"]
+    assert len(seen["labeled"]) == counts["train"]
+    if images == "all":
+        assert seen["labeled"] < seen["unlabeled"]
+        assert len(seen["unlabeled"]) == counts["train"] + counts["unlabeled"]
+    else:
+        assert not seen["labeled"] & seen["unlabeled"]
+        assert len(seen["unlabeled"]) == counts["unlabeled"]
+
+
+def test_what_a_stream_cannot_draw_is_refused_before_anything_is_read(make_config, make_stage, tmp_path):
+    methods = {"paired": Paired}
+    with pytest.raises(BadConfig, match=r"stages\.0\.unlabeled_batch: every step of 'supervised' has one side"):
+        semiretina.train(make_config(make_stage("supervised", unlabeled_batch=4)), tmp_path / "run")
+    large = make_stage("paired", images="unlabeled", unlabeled_batch=9)
+    with pytest.raises(BadConfig, match="stage paired: a step of 9 photographs without labels repeats none, and there"):
+        semiretina.train(make_config(large), tmp_path / "run", methods=methods)
+    assert not (tmp_path / "run" / "config.toml").exists()
 
 
 # The schedule of a refit

@@ -72,7 +72,7 @@ def run_two(configs, folder):
         processes.append(subprocess.Popen(command, env={**os.environ, **place}, stderr=subprocess.PIPE, text=True))
     try:
         for process in processes:
-            said = process.communicate(timeout=120)[1]
+            said = process.communicate(timeout=300)[1]
             assert process.returncode == 0, said
     finally:
         for process in processes:

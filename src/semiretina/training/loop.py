@@ -142,6 +142,10 @@ def make_method(stage: Stage, number: int, network: Network, methods: Mapping[st
 def sides(split: Split, phase: str, stage: Stage, method: type[Method]) -> tuple[Rows, Rows]:
     """The rows used with and those used without their labels, in phase "train" or "refit".
 
+    In steps with both sides a labelled row stands on the unlabelled side too, unless `images` is "unlabeled": there it
+    is without a label for every task. So a photograph that lacks one task's label teaches the others on the labelled
+    side, and is an unlabelled photograph to that task on the other.
+
     Raises BadConfig when the stage needs rows there are none of.
     """
     joined = phase == "refit"
