@@ -146,7 +146,7 @@ def steadiness(what: str, models: Mapping[str, tuple[str, str]]) -> Answer:
 
     def compared(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> str:
         # The later half of two epochs is one, which does not vary.
-        if any(len(curve) < 3 for curve in (*one, *other)):
+        if one and other and any(len(curve) < 3 for curve in (*one, *other)):
             return "— (too few epochs)"
         before, after = ([float(np.std(curve[len(curve) // 2 :])) for curve in curves] for curves in (one, other))
         return _against(before, after, "points")
