@@ -121,6 +121,9 @@ def test_epsilon_is_judged_by_the_steadiness_of_both(tmp_path):
     set_curve(folders["inceptionv3-small-epsilon"][0], [0.5, 0.9, 0.50, 0.70])
     said = ours(read(folders), "an epsilon of 0.1")
     assert said.endswith("with Adam's ε = 0.1 and 1e-8: InceptionV3 2.0 against 10.0 points")
+    few = {"inceptionv3-scratch": (0,), "inceptionv3-small-epsilon": (0,)}
+    folders = runs_of(tmp_path / "few", few, epochs=2)
+    assert ours(read(folders), "an epsilon of 0.1").endswith("InceptionV3 — (too few epochs)")
 
 
 def test_imagenets_ratio_is_that_of_its_photographs_at_the_usual_side(tmp_path):

@@ -144,13 +144,16 @@ def _epochs_to(level: float, accuracies: Sequence[Sequence[float]]) -> str:
 def steadiness(what: str, models: Mapping[str, tuple[str, str]]) -> Answer:
     """How much the accuracy varies over the later half of the epochs, in two trainings of each model."""
 
-    def deviations(evidence: Evidence, cell: str) -> list[float]:
-        # One epoch does not vary.
-        return [float(np.std(curve[len(curve) // 2 :])) for curve in evidence.curves(cell) if len(curve) > 2]
+    def compared(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> str:
+        # The later half of two epochs is one, which does not vary.
+        if one and other and any(len(curve) < 3 for curve in (*one, *other)):
+            return "— (too few epochs)"
+        before, after = ([float(np.std(curve[len(curve) // 2 :])) for curve in curves] for curves in (one, other))
+        return _against(before, after, "points")
 
     def answer(evidence: Evidence) -> str:
         each = [
-            f"{model} {_against(deviations(evidence, cell), deviations(evidence, other), 'points')}"
+            f"{model} {compared(evidence.curves(cell), evidence.curves(other))}"
             for model, (cell, other) in models.items()
         ]
         return f"standard deviation over the later half of the epochs, {what}: {', '.join(each)}"
