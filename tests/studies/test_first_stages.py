@@ -59,7 +59,7 @@ def make_points(config, tmp_path):
     return make
 
 
-AXES = {"stages.0.optimizer.lr": [0.003, 0.01], "stages.1.batch": [4, 8], "stages.2.optimizer.lr": [0.01, 0.05]}
+AXES = {"stages.1.batch": [4, 8], "stages.2.optimizer.lr": [0.01, 0.05]}
 
 
 def rows(run):
@@ -107,18 +107,18 @@ def test_each_first_stage_is_trained_once_and_each_point_equals_one_trained_whol
     make_points, tmp_path, monkeypatch, capsys
 ):
     points = make_points(AXES)
-    assert len(points) == 8
+    assert len(points) == 4
     trained = epochs_trained(monkeypatch)
     train_points(points, tmp_path / "out")
-    # Two autoencoders of two epochs; four classifiers of two; eight last stages of one. Whole they would be 8 x 5.
-    assert sorted(trained) == sorted([(0, 0), (0, 1)] * 2 + [(1, 0), (1, 1)] * 4 + [(2, 0)] * 8)
-    assert "8 points begin alike: 6 trainings of first stages" in capsys.readouterr().err
+    # An autoencoder of two epochs; two classifiers of two; four last stages of one. Whole they would be 4 x 5.
+    assert sorted(trained) == sorted([(0, 0), (0, 1)] + [(1, 0), (1, 1)] * 2 + [(2, 0)] * 4)
+    assert "4 points begin alike: 3 trainings of first stages" in capsys.readouterr().err
     check_equals_whole(points[::3], tmp_path / "out", tmp_path / "whole")
     # A grown grid starts from the same ones.
     grown = make_points(AXES | {"stages.2.optimizer.lr": [0.01, 0.05, 0.1]})
     trained.clear()
     train_points(grown, tmp_path / "out")
-    assert trained == [(2, 0)] * 4
+    assert trained == [(2, 0)] * 2
     assert not list((tmp_path / "out").glob("*/checkpoints"))
 
 

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from semiretina.cli import app
 from semiretina.config import load_config
+from semiretina.data.roles import make_split
 from semiretina.data.sources import SOURCES
 from semiretina.errors import BadConfig, MissingInput, NonFiniteLoss, Refused
 from semiretina.methods import METHODS
-from semiretina.preparation import split_by
 from semiretina.progress import duration
 from semiretina.records import Record, read_manifest
 from semiretina.report.paper.cells import CELLS
@@ -352,7 +352,7 @@ def test_photographs_to_pretrain_on_change_nothing_of_the_test_list(preset, tmp_
     for name, records in {"resnet18-scratch": here + unlabeled, "resnet18-nearer": here + unlabeled + more}.items():
         config = preset.config(name, 0)
         tasks = make_tasks(config.tasks, records)
-        split = split_by(config, records, [""] * len(records), tasks)
+        split = make_split(records, [""] * len(records), tasks, config.data, config.seed)
         lists.append([split.records[row].path.name for row in split.rows("test")])
         sides_of = [sides(split, "train", stage, METHODS["supervised"])[0] for stage in config.stages]
         trained.append([{split.records[row].dataset for row in rows} for rows in sides_of])

@@ -103,17 +103,16 @@ def check_complete(runs: Sequence[Run]) -> None:
 
     def needed(folder: RunFolder) -> list[Path]:
         tested = [folder.predictions("test")] if folder.read_result().get("test") else []
-        return [folder.log, folder.environment, folder.sample_list, *tested]
+        named = []
+        for index, kinds in (
+            (folder.sample_list, ("original", "reconstruction")),
+            (folder.mistakes, ("photograph", "heat_map")),
+        ):
+            entries = _json(index) if index.is_file() else []
+            named += [folder.samples / entry[kind] for entry in entries for kind in kinds if entry[kind]]
+        return [folder.log, folder.environment, folder.sample_list, *tested, *named]
 
     _check_files([run.folder.path for run in runs], needed)
-
-    def pictures(folder: RunFolder) -> list[Path]:
-        named = [s[kind] for s in _json(folder.sample_list) for kind in ("original", "reconstruction") if s[kind]]
-        if folder.mistakes.is_file():
-            named += [m[kind] for m in _json(folder.mistakes) for kind in ("photograph", "heat_map") if m[kind]]
-        return [folder.samples / name for name in named]
-
-    _check_files([run.folder.path for run in runs], pictures)
 
 
 def _check_files(paths: Sequence[Path], needed: Callable[[RunFolder], list[Path]]) -> None:
