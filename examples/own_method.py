@@ -13,6 +13,7 @@ results. It takes seconds, and so shows how a method is written; whether one hel
 
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -23,8 +24,9 @@ from torch import Tensor
 import semiretina
 from semiretina.batch import Batch, Progress
 from semiretina.data.sources import import_source
-from semiretina.methods.method import classification_losses, side
+from semiretina.methods.method import side
 from semiretina.models.network import Network
+from semiretina.tasks import Task
 
 
 class EntropyMinimization(semiretina.Method):
@@ -33,16 +35,16 @@ class EntropyMinimization(semiretina.Method):
     # Minibatches wholly labelled or wholly unlabelled, mixed: the paper's sampler.
     stream = "alternate"
 
-    def __init__(self, network: Network, *, weight: float = 0.1, ramp: float = 0.5) -> None:
+    def __init__(self, network: Network, tasks: Mapping[str, Task], *, weight: float = 0.1, ramp: float = 0.5) -> None:
         """`weight` of the entropy, reached after the share `ramp` of the stage: early answers are not to be trusted."""
-        super().__init__(network)
+        super().__init__(network, tasks)
         self.weight, self.ramp = weight, ramp
 
     def forward(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """The loss of the side that this step has."""
         if batch.labeled is not None:
             features = self.network.encode(batch.labeled.views["weak"])
-            losses = classification_losses(self.network, features, batch.labeled, alpha=1.0)
+            losses = self.classification_losses(features, batch.labeled)
             loss = torch.stack(list(losses.values())).sum()
             return {"loss": loss, "loss_cl": loss.detach()}
         logits = self.network(side(batch.unlabeled).views["weak"])  # task -> [n, outputs]

@@ -1,7 +1,7 @@
 """A method whose steps have two sides, as consistency training will: what the paired stream is tested with."""
 
 from semiretina.batch import Views
-from semiretina.methods.method import Method, classification_losses, parts_of_update, side, weighted_sum
+from semiretina.methods.method import Method, side, weighted_sum
 
 
 class Paired(Method):
@@ -13,8 +13,8 @@ class Paired(Method):
     def forward(self, batch, progress):
         labeled, unlabeled = side(batch.labeled), side(batch.unlabeled)
         features = self.network.encode(labeled.views["weak"])
-        losses = classification_losses(self.network, features, labeled, 1.0)
-        loss_cl = weighted_sum(parts_of_update(batch, losses), 1.0, features)
+        losses = self.classification_losses(features, labeled)
+        loss_cl = weighted_sum(self.parts_of_update(batch, losses), 1.0, features)
         one, other = (self.network(unlabeled.views[view]) for view in ("weak", "weak_2"))
         distance = sum((one[task].sigmoid() - other[task].flip(1).sigmoid() - 0.1).square().mean() for task in one)
         logs = {f"loss_{task}": loss.detach() for task, loss in losses.items()}

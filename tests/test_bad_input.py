@@ -422,8 +422,8 @@ def test_own_methods_are_checked_as_the_built_in_ones_are(make_config, tmp_path)
     class Plain(semiretina.Method):
         stream = "labeled"
 
-        def __init__(self, network, *, weight=1.0, share: "float" = 0.5):
-            super().__init__(network)
+        def __init__(self, network, tasks, *, weight=1.0, share: "float" = 0.5):
+            super().__init__(network, tasks)
             self.weight, self.share = weight, share
 
         def forward(self, batch, progress):

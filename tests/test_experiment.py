@@ -293,8 +293,8 @@ class Mine(Method):
 
     stream = "labeled"
 
-    def __init__(self, network, *, weight: float = 0.5) -> None:
-        super().__init__(network)
+    def __init__(self, network, tasks, *, weight: float = 0.5) -> None:
+        super().__init__(network, tasks)
         self.weight = weight
 
     def forward(self, batch: Batch, progress: Progress):

@@ -34,7 +34,7 @@ def check_config(config: Config, methods: Mapping[str, type[Method]]) -> None:
     check_prevalence(config.prevalence, tasks)
     network = _build(config)
     for number, stage in enumerate(config.stages):
-        make_method(stage, number, network, methods)
+        make_method(stage, number, network, tasks, methods)
         if stage.batch == 1 and not network.learns_from_one(config.data.size):
             raise BadConfig(f"stages.{number}: batch = 1: {ONE_IS_TOO_FEW}")
 

@@ -9,7 +9,6 @@ from torch.autograd import gradcheck
 from semiretina.losses.classification import (
     CLASSIFICATION_LOSSES,
     binary_cross_entropy,
-    classification_loss,
     cross_entropy,
     num_known,
 )
@@ -46,10 +45,17 @@ def test_the_mean_runs_over_known_targets():
     assert float(binary_cross_entropy(logits, targets)) == pytest.approx(float(alone), rel=1e-12)
 
 
-@pytest.mark.parametrize("targets", [torch.full((3, 2), NAN), torch.full((3,), -1)])
-def test_without_a_known_target_the_loss_is_zero_and_so_is_its_gradient(targets):
+@pytest.mark.parametrize(
+    ("name", "targets"),
+    [
+        ("binary_cross_entropy", torch.full((3, 2), NAN)),
+        ("cross_entropy", torch.full((3, 2), NAN)),
+        ("cross_entropy", torch.full((3,), -1)),
+    ],
+)
+def test_without_a_known_target_the_loss_is_zero_and_so_is_its_gradient(name, targets):
     logits = torch.randn(3, 2, requires_grad=True)
-    loss = classification_loss(logits, targets)
+    loss = CLASSIFICATION_LOSSES[name](logits, targets, 1.0)
     assert loss.item() == 0.0
     loss.backward()
     assert logits.grad is not None
@@ -92,12 +98,13 @@ def test_cross_entropy_by_hand():
     assert float(cross_entropy(logits, torch.tensor([0, 2, -1]))) == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_targets_kind_decides():
+def test_two_questions_and_one_choice_of_the_same_logits():
     logits = torch.tensor([[0.0, 2.0]])
-    assert float(classification_loss(logits, torch.tensor([1]))) == pytest.approx(math.log(1 + math.exp(-2)), rel=1e-5)
+    choice, questions = CLASSIFICATION_LOSSES["cross_entropy"], CLASSIFICATION_LOSSES["binary_cross_entropy"]
+    assert float(choice(logits, torch.tensor([1]), 3.0)) == pytest.approx(math.log(1 + math.exp(-2)), rel=1e-5)
     # Two independent sigmoids: -log 1/2 and -log sigmoid(2); alpha weighs both.
     expected = 3 * (LOG2 + math.log(1 + math.exp(-2))) / 2
-    assert float(classification_loss(logits, torch.ones(1, 2), alpha=3.0)) == pytest.approx(expected, rel=1e-5)
+    assert float(questions(logits, torch.ones(1, 2), 3.0)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_squared_error_by_hand():
@@ -140,3 +147,5 @@ def test_every_classification_loss_takes_soft_targets_and_a_weight():
         assert float(loss(logits, soft, 1.0)) == pytest.approx(LOG2), name
     counts = [num_known(torch.tensor([[1.0, NAN], [0.0, 0.5]])), num_known(torch.tensor([2, -1, 0]))]
     assert counts == [3, 2]
+    rows = torch.tensor([[0.5, 0.5, 0.0], [NAN] * 3, [0.0, 0.0, 1.0]])
+    assert [num_known(rows, name) for name in ("binary_cross_entropy", "cross_entropy")] == [6, 2]

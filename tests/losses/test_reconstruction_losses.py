@@ -18,6 +18,7 @@ from semiretina.losses.histograms import BINS, histogram_divergence, lost_inform
 from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES, check_reconstruction, reconstruction_loss
 from semiretina.losses.structure import structural_dissimilarity
 from semiretina.methods import METHODS
+from tasks_of import tasks_of
 
 ALL = list(RECONSTRUCTION_LOSSES)
 STEP = 1 / (BINS - 1)
@@ -285,7 +286,7 @@ def test_the_method_takes_every_loss(name, make_network, at_start):
     network = make_network()
     images = pictures(4, 32, dtype=torch.float32)
     batch = Batch(labeled=None, unlabeled=Photographs({"weak": images}, np.arange(4), {}))
-    method = METHODS["reconstruction"](network, reconstruction=name)
+    method = METHODS["reconstruction"](network, tasks_of(network), reconstruction=name)
     torch.manual_seed(1)
     loss = method(batch, at_start)["loss"]
     loss.backward()
@@ -294,4 +295,4 @@ def test_the_method_takes_every_loss(name, make_network, at_start):
     assert float(loss.detach()) == pytest.approx(float(reconstruction_loss(decoded, images, name)), rel=1e-5)
     assert any(p.grad is not None and p.grad.any() for p in network.encoder.parameters())
     with pytest.raises(BadConfig, match="no loss"):
-        METHODS["reconstruction"](network, reconstruction="psnr")
+        METHODS["reconstruction"](network, tasks_of(network), reconstruction="psnr")

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from semiretina.batch import Batch, Photographs, Progress
 from semiretina.methods import METHODS
 from semiretina.models import build_network
+from semiretina.tasks import make_task
 
 SIZE = 32
 START = Progress(stage=0, epoch=0, step=0, steps=9, update=0, updates=9, labeled_updates=0)
@@ -33,9 +34,11 @@ def without_batch_norm(module):
 def make_method(seed=3, outputs=None, **parameters):
     """ "balanced", or "combined" where a `lambda_cl` alone is given."""
     torch.manual_seed(seed)
-    network = build_network("aecl1", outputs or {"dr": 1}, SIZE, {"widths": [4, 6, 8]})
+    outputs = outputs or {"dr": 1}
+    network = build_network("aecl1", outputs, SIZE, {"widths": [4, 6, 8]})
+    tasks = {name: make_task(name, "icdr") for name in outputs}
     return METHODS["combined" if "lambda_cl" in parameters and "balance" not in parameters else "balanced"](
-        without_batch_norm(network), **parameters
+        without_batch_norm(network), tasks, **parameters
     )
 
 

@@ -17,9 +17,10 @@ from semiretina.batch import Batch, Photographs
 from semiretina.errors import BadConfig
 from semiretina.methods import METHODS
 from semiretina.methods.balance import BALANCES
-from semiretina.methods.linear_probe import LinearProbe, fit_head
+from semiretina.methods.linear_probe import LinearProbe, fit_questions
 from semiretina.records import Record
 from semiretina.tasks import TASKS, make_task, make_tasks
+from tasks_of import tasks_of
 
 
 def record(number, **stated):
@@ -66,7 +67,7 @@ def test_eight_photographs_are_learned_by_heart(name, method, make_network, at_s
     task = make_tasks([name], records)[name]
     torch.manual_seed(5)
     network = make_network({name: task.num_logits}, hidden=0)
-    learner = METHODS[method](network, **({"lambda_cl": 20.0} if method == "combined" else {}))
+    learner = METHODS[method](network, {name: task}, **({"lambda_cl": 20.0} if method == "combined" else {}))
     batch = batch_of(records, {name: task})
     optimizer = torch.optim.Adam(learner.parameters(), lr=0.02)
     for _ in range(60):
@@ -112,8 +113,8 @@ def test_a_mixed_batch_is_the_weighted_sum_by_hand(make_network, at_start):
     targets = {name: values.numpy() for name, values in batch.labeled.targets.items()}
     parts = {name: by_hand(logits[name], targets[name], alpha.get(name, 1.0)) for name in TOGETHER}
     expected = sum(LAMBDAS.get(name, 1.0) * value for name, value in parts.items())
-    supervised = METHODS["supervised"](network, lambda_cl=LAMBDAS, alpha=alpha)(batch, at_start)
-    combined = METHODS["combined"](network, lambda_cl=LAMBDAS, alpha=alpha)(batch, at_start)
+    supervised = METHODS["supervised"](network, tasks, lambda_cl=LAMBDAS, alpha=alpha)(batch, at_start)
+    combined = METHODS["combined"](network, tasks, lambda_cl=LAMBDAS, alpha=alpha)(batch, at_start)
     for name, value in parts.items():
         assert float(supervised[f"loss_{name}"]) == pytest.approx(value, rel=1e-4)
     assert supervised["loss"].item() == pytest.approx(expected, rel=1e-4)
@@ -124,7 +125,7 @@ def test_a_mixed_batch_is_the_weighted_sum_by_hand(make_network, at_start):
 def test_a_number_for_a_scale_that_is_no_head_is_refused(method, make_network):
     network = make_network({"severity:icdr": 5})
     with pytest.raises(BadConfig, match="lambda_cl: no task 'severity'; this experiment has severity:icdr"):
-        METHODS[method](network, lambda_cl={"severity": 2.0})
+        METHODS[method](network, tasks_of(network), lambda_cl={"severity": 2.0})
 
 
 CASES = {
@@ -138,7 +139,7 @@ CASES = {
 def test_a_head_without_a_known_label_in_the_batch_is_left_alone(case, make_network, at_start):
     name, parameters = CASES[case]
     tasks = both()
-    method = METHODS[name](make_network(outputs_of(tasks)), **parameters)
+    method = METHODS[name](make_network(outputs_of(tasks)), tasks, **parameters)
     optimizer = torch.optim.SGD(method.parameters(), lr=0.05, momentum=0.9, weight_decay=0.1)
 
     def update(records):
@@ -172,7 +173,7 @@ def test_what_a_batch_lacks_adds_exactly_nothing(case, make_network, at_start):
         network = make_network({"dr": 1})
         head = network.classifier.heads["dr"]
         network.classifier.heads.update({task: torch.nn.Linear(4, made.num_logits) for task, made in lacking.items()})
-        method = METHODS[name](network, **parameters)
+        method = METHODS[name](network, tasks, **parameters)
         loss = method(batch_of(OTHERS, tasks), at_start)["loss"]
         loss.backward()
         found.append([loss.detach(), head.weight.grad, *(p.grad for p in network.encoder.parameters())])
@@ -183,7 +184,7 @@ def test_what_a_batch_lacks_adds_exactly_nothing(case, make_network, at_start):
 def test_a_batch_without_any_known_label_moves_no_classifier(case, make_network, at_start):
     name, parameters = CASES[case]
     tasks = both()
-    method = METHODS[name](make_network(outputs_of(tasks)), **parameters)
+    method = METHODS[name](make_network(outputs_of(tasks)), tasks, **parameters)
     logs = method(batch_of([record(0), record(1)], tasks), at_start)
     logs["loss"].backward()
     assert torch.isfinite(logs["loss"])
@@ -197,7 +198,7 @@ def test_a_probe_of_grades_is_a_regression_for_each_question(make_network, at_st
     records += [record(24 + n) for n in range(3)]
     task = make_task("severity-ordinal", "icdr")
     network = make_network({"severity-ordinal": task.num_logits}, hidden=0)
-    probe = LinearProbe(network)
+    probe = LinearProbe(network, {"severity-ordinal": task})
     probe.train()
     batch = batch_of(records, {"severity-ordinal": task})
     probe(batch, at_start)
@@ -218,7 +219,7 @@ def test_a_probe_of_grades_is_a_regression_for_each_question(make_network, at_st
 def test_a_probe_decides_nothing_where_nothing_is_known():
     features = np.random.default_rng(4).normal(size=(6, 2))
     targets = np.stack([np.full(6, np.nan), np.zeros(6), np.ones(6)], axis=1)
-    weight, bias = fit_head(features, targets, 3, 1.0)
+    weight, bias = fit_questions(features, targets, 3, 1.0)
     assert not weight.any()
     np.testing.assert_allclose(sigmoid(bias), [0.5, 0, 1], atol=1e-9)
 
@@ -244,7 +245,7 @@ tasks, told = both(), {}
 for name, parameters in json.loads(sys.argv[1]):
     torch.manual_seed(3)
     network = build_network("aecl1", outputs_of(tasks), 32, {"widths": [4, 6, 8], "batch_norm": "frozen"})
-    method = METHODS[name](network, **parameters)
+    method = METHODS[name](network, tasks, **parameters)
     wrapped = DistributedDataParallel(method, find_unused_parameters=True)
     optimizer = torch.optim.SGD(method.parameters(), lr=0.05, momentum=0.9, weight_decay=0.1)
     # Lesions and ICDR grades in the first process alone; then in neither.
@@ -294,7 +295,7 @@ def test_two_processes_of_which_one_has_the_labels(make_network, at_start):
         assert set(steps[1]["moved"]) == alone
     tasks = both()
     torch.manual_seed(3)
-    method = METHODS["supervised"](make_network(outputs_of(tasks), batch_norm="frozen"))
+    method = METHODS["supervised"](make_network(outputs_of(tasks), batch_norm="frozen"), tasks)
     method(batch_of(GRADED, tasks, seed=0), at_start)["loss"].backward()
     for task in ("severity:icdr", "lesions", "dme"):
         found = torch.tensor(first[str(["supervised", {}])][0]["gradients"][task])

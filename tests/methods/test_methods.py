@@ -15,10 +15,12 @@ from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES
 from semiretina.methods import METHODS
 from semiretina.methods.balance import BALANCES
 from semiretina.methods.balanced import with_gradients
-from semiretina.methods.linear_probe import LinearProbe, fit_head
+from semiretina.methods.linear_probe import HEADS, LinearProbe
 from semiretina.methods.method import gradient_norm
 from semiretina.methods.method import gradients as gradients_by_autograd
 from semiretina.models import build_network
+from semiretina.tasks import make_task
+from tasks_of import tasks_of
 
 # method -> the parts of the network that it trains
 TRAINS = {
@@ -59,7 +61,8 @@ def photographs(count, seed, *, labeled, first=0):
 
 def make(name, make_network, **parameters):
     torch.manual_seed(3)
-    return METHODS[name](make_network(**NETWORK.get(name, {})), **{**GIVEN.get(name, {}), **parameters})
+    network = make_network(**NETWORK.get(name, {}))
+    return METHODS[name](network, tasks_of(network), **{**GIVEN.get(name, {}), **parameters})
 
 
 def batches(method, unlabeled_seed):
@@ -156,16 +159,17 @@ def test_the_losses_are_those_of_equations_1_to_3(make_network, at_start):
     batch = Batch(labeled=photographs(4, 1, labeled=True))
     images, targets = batch.labeled.views["weak"], batch.labeled.targets["dr"]
     network = make_network()
+    tasks = tasks_of(network)
     features = network.encode(images)
     error = ((network.decode(features) - images) ** 2).sum() / 4
     graded = binary_formula(network.classify(features)["dr"], targets, alpha=2.0)
-    combined = METHODS["combined"](network, lambda_cl=3.0, alpha=2.0, reduction="image")(batch, at_start)
+    combined = METHODS["combined"](network, tasks, lambda_cl=3.0, alpha=2.0, reduction="image")(batch, at_start)
     assert float(combined["loss"]) == pytest.approx(float(error + 3 * graded), rel=1e-5)
     assert float(combined["loss_ae"]) == pytest.approx(float(error), rel=1e-5)
     assert float(combined["loss_dr"]) == pytest.approx(float(graded), rel=1e-5)
-    supervised = METHODS["supervised"](network, lambda_cl={"dr": 3.0}, alpha={"dr": 2.0})(batch, at_start)
+    supervised = METHODS["supervised"](network, tasks, lambda_cl={"dr": 3.0}, alpha={"dr": 2.0})(batch, at_start)
     assert float(supervised["loss"]) == pytest.approx(float(3 * graded), rel=1e-5)
-    alone = METHODS["reconstruction"](network, reduction="image")(Batch(unlabeled=batch.labeled), at_start)
+    alone = METHODS["reconstruction"](network, tasks, reduction="image")(Batch(unlabeled=batch.labeled), at_start)
     assert float(alone["loss"]) == pytest.approx(float(error), rel=1e-5)
 
 
@@ -173,9 +177,34 @@ def test_a_task_that_is_not_named_has_lambda_and_alpha_one(make_network, at_star
     network = make_network({"dr": 1, "severity": 3})
     whole = photographs(4, 1, labeled=True)
     batch = Batch(Photographs(whole.views, whole.rows, {**whole.targets, "severity": torch.tensor([0, 1, 2, -1])}))
-    logs = METHODS["supervised"](network, lambda_cl={"dr": 10.0})(batch, at_start)
+    logs = METHODS["supervised"](network, tasks_of(network), lambda_cl={"dr": 10.0})(batch, at_start)
     expected = 10 * logs["loss_dr"] + logs["loss_severity"]
     assert float(logs["loss"]) == pytest.approx(float(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["supervised", "combined"])
+def test_the_task_and_not_its_targets_chooses_the_loss(name, make_network, at_start):
+    """Soft grades [n, 5] are of one choice, and weigh as photographs; those of "lesions" are four of yes or no."""
+    network = make_network({"severity": 5, "lesions": 4})
+    soft = torch.tensor([[0.5, 0.5, 0, 0, 0], [0, 0, 0.2, 0.3, 0.5], [torch.nan] * 5])
+    marked = torch.tensor([[1.0, 0, torch.nan, 0.5], [torch.nan] * 4, [torch.nan] * 4])
+    images = torch.rand(3, 3, 32, 32)
+    labeled = Photographs({"weak": images}, np.arange(3), {"severity": soft, "lesions": marked})
+    with torch.no_grad():
+        logits = network(images)
+        error = ((network.decode(network.encode(images)) - images) ** 2).mean()
+    grades = -(soft[:2] * torch.log(torch.softmax(logits["severity"][:2], 1))).sum() / 2
+    p, y = torch.sigmoid(logits["lesions"][0, [0, 1, 3]]), marked[0, [0, 1, 3]]
+    lesions = -(y * p.log() + (1 - y) * (1 - p).log()).mean()
+    method = METHODS[name](network, tasks_of(network), **GIVEN.get(name, {}))
+    logs = method(Batch(labeled), at_start)
+    assert float(logs["loss_severity"]) == pytest.approx(float(grades), rel=1e-5)
+    assert float(logs["loss_lesions"]) == pytest.approx(float(lesions), rel=1e-5)
+    # Of an update of 8 photographs, 4 known grades and 6 known lesions: two grades and three lesions are a half.
+    planned = {"labeled": 8.0, "unlabeled": 0.0, "severity": 4.0, "lesions": 6.0}
+    part = method(Batch(labeled, planned=planned), at_start)["loss"]
+    expected = grades / 2 + lesions / 2 + (3 / 8 * error if name == "combined" else 0)
+    assert float(part) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("parameter", ["lambda_cl", "alpha"])
@@ -190,7 +219,7 @@ def test_a_network_without_decoder_is_refused(name):
     with torch.device("meta"):
         network = build_network("res18", {"dr": 1}, 64, {})
     with pytest.raises(BadConfig, match="needs a decoder, and the model 'res18' has none"):
-        METHODS[name](network, **GIVEN.get(name, {}))
+        METHODS[name](network, tasks_of(network), **GIVEN.get(name, {}))
 
 
 def test_the_norms_of_both_encoder_gradients(make_network, at_start):
@@ -288,8 +317,8 @@ def reference(features, labels, C):
     return lambda x: model.predict_proba(scaled.transform(x))
 
 
-def head_of(features, targets, outputs, C=1.0):
-    weight, bias = fit_head(features, targets, outputs, C)
+def head_of(loss, features, targets, outputs, C=1.0):
+    weight, bias = HEADS[loss](features, targets, outputs, C)
     return lambda x: torch.from_numpy(x @ weight.T + bias)
 
 
@@ -307,7 +336,7 @@ def noisy_labels(features, classes):
 @pytest.mark.parametrize("C", [1.0, 0.01])
 def test_probe_binary_equals_scikit_learn(features, C):
     labels = noisy_labels(features, 2)
-    found = head_of(features, labels[:, None], 1, C)(features).sigmoid().numpy()
+    found = head_of("binary_cross_entropy", features, labels[:, None], 1, C)(features).sigmoid().numpy()
     np.testing.assert_allclose(found[:, 0], reference(features, labels, C)(features)[:, 1], atol=1e-6)
 
 
@@ -315,7 +344,7 @@ def test_probe_of_several_outputs_leaves_unknown_targets_out(features):
     random = np.random.default_rng(13)
     targets = np.stack([noisy_labels(features, 2), 1 - noisy_labels(features, 2), np.ones(60)], axis=1)
     targets[random.random((60, 3)) < 0.3] = np.nan
-    found = head_of(features, targets, 3)(features).sigmoid().numpy()
+    found = head_of("binary_cross_entropy", features, targets, 3)(features).sigmoid().numpy()
     # Features are standardised on all photographs that the probe read, known for this output or not.
     scaled = StandardScaler().fit(features)
     for output in (0, 1):
@@ -330,7 +359,7 @@ def test_probe_of_classes_equals_scikit_learn_also_with_an_absent_class(features
     labels = noisy_labels(features, 3)
     labels[labels == 2] = 3  # of the classes 0 to 4, only 0, 1 and 3 occur
     labels[:5] = -1
-    found = head_of(features, labels, 5)(features).softmax(dim=1).numpy()
+    found = head_of("cross_entropy", features, labels, 5)(features).softmax(dim=1).numpy()
     scaled = StandardScaler().fit(features)
     model = LogisticRegression(max_iter=2000).fit(scaled.transform(features[5:]), labels[5:])
     np.testing.assert_allclose(found[:, [0, 1, 3]], model.predict_proba(scaled.transform(features)), atol=1e-6)
@@ -339,20 +368,20 @@ def test_probe_of_classes_equals_scikit_learn_also_with_an_absent_class(features
 
 def test_probe_of_two_classes_equals_scikit_learn(features):
     labels = noisy_labels(features, 2) * 2  # the classes 0 and 2 of three
-    found = head_of(features, labels, 3)(features).softmax(dim=1).numpy()
+    found = head_of("cross_entropy", features, labels, 3)(features).softmax(dim=1).numpy()
     np.testing.assert_allclose(found[:, [0, 2]], reference(features, labels, 1.0)(features), atol=1e-6)
     assert found[:, 1].max() < 1e-6
 
 
 def test_probe_of_one_class_always_names_it(features):
-    found = head_of(features, np.full(60, 2.0), 4)(features).softmax(dim=1).numpy()
+    found = head_of("cross_entropy", features, np.full(60, 2.0), 4)(features).softmax(dim=1).numpy()
     assert found[:, 2].min() > 1 - 1e-6
 
 
 def test_probe_fits_the_heads_and_moves_nothing_else(make_network, at_start):
     network = make_network({"dr": 1}, hidden=0)
     before = copy.deepcopy(network.state_dict())
-    probe = LinearProbe(network, C=0.5)
+    probe = LinearProbe(network, tasks_of(network), C=0.5)
     probe.train()
     parts = [photographs(12, 21, labeled=True), photographs(12, 22, labeled=True)]
     for part in parts:
@@ -374,4 +403,4 @@ def test_probe_fits_the_heads_and_moves_nothing_else(make_network, at_start):
 
 def test_probe_refuses_a_trunk(make_network):
     with pytest.raises(BadConfig, match="set hidden = 0"):
-        LinearProbe(make_network())
+        LinearProbe(make_network(), {"dr": make_task("dr", "icdr")})

@@ -15,6 +15,7 @@ from semiretina.data.steps import StageSteps, Step
 from semiretina.data.stream import Stream
 from semiretina.methods import METHODS
 from semiretina.models import build_network
+from tasks_of import tasks_of
 
 LABELED, UNLABELED = 58, 30
 AT = Progress(stage=0, epoch=0, step=0, steps=1, update=0, updates=1, labeled_updates=1)
@@ -42,7 +43,7 @@ def stream():
 def make(kind, **parameters):
     torch.manual_seed(3)
     network = without_batch_norm(build_network("aecl1", TASKS, 32, {"widths": [4, 6, 8]}))
-    return kind(network, **parameters)
+    return kind(network, tasks_of(network), **parameters)
 
 
 def gradient(method, stream, update, ranks=1):

@@ -14,6 +14,7 @@ from semiretina.methods import METHODS
 from semiretina.models import build_network
 from semiretina.models.classifier import Classifier
 from semiretina.models.inception import AUXILIARY_SIDE, Inception
+from tasks_of import tasks_of
 
 OUTPUTS = {"dr": 1, "severity": 5}
 
@@ -55,7 +56,7 @@ def test_it_reads_the_map_in_the_middle(network):
 
 def test_the_loss_is_that_of_the_answer_and_two_fifths_of_the_early_one(network):
     images, targets = torch.rand(2, 3, 17, 17), torch.tensor([[1.0], [0.0]])
-    method = METHODS["supervised"](network).train()
+    method = METHODS["supervised"](network, tasks_of(network)).train()
     logs = method(Batch(labeled=Photographs({"weak": images}, None, {"dr": targets})), Progress(0, 0, 0, 1, 0, 1, 0))
     (_, late), (_, early) = network.answers(network.encode(images))
     own, other = (functional.binary_cross_entropy_with_logits(logits["dr"], targets) for logits in (late, early))

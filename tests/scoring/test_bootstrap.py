@@ -91,23 +91,23 @@ def test_percentiles_leave_out_what_is_undefined():
 @pytest.mark.parametrize("values", [[], [math.nan] * 4, [0.3] * 5, [0.3, math.nan, 0.3]])
 def test_values_that_do_not_vary_give_no_interval(values):
     assert all(math.isnan(bound) for bound in interval(np.array(values, float), 0.95))
-    assert all(math.isnan(bound) for bound in logit_interval(0.3, np.array(values, float), 9, 8, 0.95))
+    assert all(math.isnan(bound) for bound in logit_interval(0.3, np.array(values, float), 9, 8))
     assert all(math.isnan(bound) for bound in reflected_interval(0.3, np.array(values, float), 0.95))
 
 
 def test_the_logit_interval_by_hand():
     values = 0.75 + np.array([-0.1, 0.1] * 50)  # a standard deviation of 0.1
     # logit 0.75 = 1.098612; 0.1 sqrt(10 / 9) t(5) / (0.75 0.25), with t(5) = 2.570582: 1.445122
-    bounds = logit_interval(0.75, values, 10, 5, 0.95)
+    bounds = logit_interval(0.75, values, 10, 5)
     assert bounds == pytest.approx((1 / (1 + math.exp(0.346510)), 1 / (1 + math.exp(-2.543734))), abs=1e-5)
     # Between -1 and 1 the same places are twice as far apart.
-    wide = logit_interval(0.5, 2 * values - 1, 10, 5, 0.95, (-1.0, 1.0))
+    wide = logit_interval(0.5, 2 * values - 1, 10, 5, (-1.0, 1.0))
     assert wide == pytest.approx(tuple(2 * bound - 1 for bound in bounds))
 
 
 @pytest.mark.parametrize(("value", "df"), [(0.0, 5), (1.0, 5), (0.5, 0)])
 def test_the_ends_have_no_logit_interval(value, df):
-    assert math.isnan(logit_interval(value, np.array([0.4, 0.6]), 10, df, 0.95)[0])
+    assert math.isnan(logit_interval(value, np.array([0.4, 0.6]), 10, df)[0])
 
 
 def test_the_reflected_interval_by_hand():

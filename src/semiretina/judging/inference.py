@@ -10,7 +10,7 @@ from torch import Tensor
 
 from semiretina.data.pixels import Pixels, Rows
 from semiretina.data.views import to_float
-from semiretina.losses.classification import classification_loss
+from semiretina.losses.classification import CLASSIFICATION_LOSSES
 from semiretina.losses.reconstruction import squared_error
 from semiretina.models.network import Network
 from semiretina.tasks import Task
@@ -56,5 +56,5 @@ def reconstruct_rows(network: Network, pixels: Pixels, rows: Rows, batch: int) -
 
 def quick_scores(task: Task, logits: Tensor, targets: Tensor, threshold: float) -> dict[str, float]:
     """Loss, accuracy and AUROC without intervals, for the log; NaN where undefined. Several outputs are averaged."""
-    loss = float(classification_loss(logits, targets.cpu()))
+    loss = float(CLASSIFICATION_LOSSES[task.loss](logits, targets.cpu(), 1.0))
     return {"loss": loss} | task.quick_scores(task.probabilities(logits), targets.cpu().numpy(), threshold)

@@ -43,12 +43,10 @@ CLASSIFICATION_LOSSES: Mapping[str, Callable[[Tensor, Tensor, float], Tensor]] =
 }
 
 
-def num_known(targets: Tensor) -> int:
-    """How many targets are known, of float ones each output's; without any there is no loss."""
-    return int((~targets.isnan() if targets.is_floating_point() else targets >= 0).sum())
+def num_known(targets: Tensor, loss: str = "binary_cross_entropy") -> int:
+    """How many known targets the mean of that loss runs over; without any there is no loss.
 
-
-def classification_loss(logits: Tensor, targets: Tensor, alpha: float = 1.0) -> Tensor:
-    """The loss that fits the targets of a record: float ones are yes or no for each logit, whole ones classes."""
-    fitting = "binary_cross_entropy" if targets.is_floating_point() else "cross_entropy"
-    return CLASSIFICATION_LOSSES[fitting](logits, targets, alpha)
+    Each output's is one to "binary_cross_entropy", a photograph's whole row to "cross_entropy".
+    """
+    known = ~targets.isnan() if targets.is_floating_point() else targets >= 0
+    return int((known.all(dim=-1) if loss == "cross_entropy" and known.dim() > 1 else known).sum())

@@ -15,6 +15,7 @@ from semiretina.methods.balance import BALANCES, Balance
 from semiretina.methods.combined import Combined, finite_norms
 from semiretina.methods.method import by_task, gradients, norm_of, weighted_sum
 from semiretina.models.network import Network
+from semiretina.tasks import Task
 
 
 class Balanced(Combined):
@@ -23,6 +24,7 @@ class Balanced(Combined):
     def __init__(
         self,
         network: Network,
+        tasks: Mapping[str, Task],
         *,
         balance: dict[str, Any] | None = None,
         lambda_cl: float | dict[str, float] = 1.0,
@@ -35,8 +37,10 @@ class Balanced(Combined):
         docs/gradnorm.md defines them. `lambda_cl` is where the weights of "eq4" and "gradnorm" start, and what weighs
         the tasks against each other under "norm_ratio". The others as in `Combined`.
         """
-        super().__init__(network, lambda_cl=lambda_cl, alpha=alpha, reconstruction=reconstruction, reduction=reduction)
-        lambdas = {task: by_task(lambda_cl, task) for task in network.classifier.heads}
+        super().__init__(
+            network, tasks, lambda_cl=lambda_cl, alpha=alpha, reconstruction=reconstruction, reduction=reduction
+        )
+        lambdas = {task: by_task(lambda_cl, task) for task in tasks}
         for task, value in lambdas.items():
             if not 0 < value < math.inf:
                 raise BadConfig(f"method.lambda_cl: {value} for {task} must be above 0 where weights move")

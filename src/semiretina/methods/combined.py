@@ -11,14 +11,12 @@ from semiretina.methods.method import (
     GRADIENT_NORMS_EVERY,
     Method,
     by_task,
-    check_tasks,
-    classification_losses,
     gradient_norm,
-    parts_of_update,
     side,
     weighted_sum,
 )
 from semiretina.models.network import Network
+from semiretina.tasks import Task
 
 
 class Combined(Method):
@@ -33,6 +31,7 @@ class Combined(Method):
     def __init__(
         self,
         network: Network,
+        tasks: Mapping[str, Task],
         *,
         lambda_cl: float | dict[str, float],
         alpha: float | dict[str, float] = 1.0,
@@ -43,9 +42,8 @@ class Combined(Method):
 
         `reconstruction`: its loss, by name; `reduction`: equation 1's n.
         """
-        super().__init__(network)
-        check_tasks(lambda_cl, network, "lambda_cl")
-        check_tasks(alpha, network, "alpha")
+        super().__init__(network, tasks)
+        self.check_tasks(lambda_cl=lambda_cl, alpha=alpha)
         check_reconstruction(reconstruction, reduction)
         self.lambda_cl, self.alpha, self.reconstruction = lambda_cl, alpha, reconstruction
         self.reduction: Reduction = reduction
@@ -60,9 +58,9 @@ class Combined(Method):
         logs = {"loss_ae": loss_ae.detach()}
         losses = {}
         if batch.labeled is not None:
-            losses = classification_losses(self.network, features, batch.labeled, self.alpha)
+            losses = self.classification_losses(features, batch.labeled, self.alpha)
         logs |= {f"loss_{task}": value.detach() for task, value in losses.items()}
-        return self.total(part_ae, parts_of_update(batch, losses), features, batch, progress) | logs
+        return self.total(part_ae, self.parts_of_update(batch, losses), features, batch, progress) | logs
 
     def total(
         self, loss_ae: Tensor, losses: Mapping[str, Tensor], features: Tensor, batch: Batch, progress: Progress

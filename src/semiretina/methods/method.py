@@ -9,14 +9,15 @@ from torch import Tensor, nn
 
 from semiretina.batch import Batch, Photographs, Progress, StreamKind, Views
 from semiretina.errors import BadConfig
-from semiretina.losses.classification import classification_loss, num_known
+from semiretina.losses.classification import CLASSIFICATION_LOSSES, num_known
 from semiretina.models.network import Network
+from semiretina.tasks import Task
 
 GRADIENT_NORMS_EVERY = 50  # labelled updates
 
 
 class Method(nn.Module, ABC):
-    """A network with an objective around it.
+    """A network with an objective around it, and the tasks that the network's heads answer.
 
     `forward(batch, progress)` returns {"loss": scalar to minimise, ...further logs, detached}. The loss is this step's
     part of its update's (`Batch.part`), so that each term weighs photographs, however they are divided into steps and
@@ -28,14 +29,14 @@ class Method(nn.Module, ABC):
     views: ClassVar[Views] = Views(("weak",), ("weak",))
     reconstructs: ClassVar[bool] = False
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, tasks: Mapping[str, Task]) -> None:
         super().__init__()
         if self.reconstructs and network.decoder is None:
             raise BadConfig(
                 f"method: {type(self).__name__.lower()} needs a decoder, and the model '{network.facts['name']}' has "
                 "none; choose an autoencoder such as aecl1, aeres18 or timm"
             )
-        self.network = network
+        self.network, self.tasks = network, tasks
 
     @abstractmethod
     def forward(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
@@ -56,28 +57,36 @@ class Method(nn.Module, ABC):
         """What the next stage starts from, and what the run hands over after the last."""
         return self.evaluated
 
+    def classification_losses(
+        self, features: Tensor, labeled: Photographs, alpha: float | Mapping[str, float] = 1.0
+    ) -> dict[str, Tensor]:
+        """The mean loss over the known targets of each task that has one in the step, from the encoder's features.
 
-def classification_losses(
-    network: Network, features: Tensor, labeled: Photographs, alpha: float | Mapping[str, float]
-) -> dict[str, Tensor]:
-    """The mean loss over the known targets of each task that has one in the step, from the encoder's features.
+        A task without one is absent, so that its head keeps `grad = None`.
+        """
+        losses: dict[str, Tensor] = {}
+        for weight, logits in self.network.answers(features):
+            for name, targets in labeled.targets.items():
+                if num_known(targets):
+                    loss_of = CLASSIFICATION_LOSSES[self.tasks[name].loss]
+                    loss = weight * loss_of(logits[name], targets, by_task(alpha, name))
+                    losses[name] = losses[name] + loss if name in losses else loss
+        return losses
 
-    A task without one is absent, so that its head keeps `grad = None`.
-    """
-    targets = labeled.targets
-    losses: dict[str, Tensor] = {}
-    for weight, logits in network.answers(features):
-        for task in targets:
-            if num_known(targets[task]):
-                loss = weight * classification_loss(logits[task], targets[task], by_task(alpha, task))
-                losses[task] = losses[task] + loss if task in losses else loss
-    return losses
+    def parts_of_update(self, batch: Batch, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Each task's mean over the step's known targets, as its part of the mean over all that the update sees."""
+        targets = side(batch.labeled).targets if losses else {}
+        known = {name: num_known(targets[name], self.tasks[name].loss) for name in losses}
+        return {name: batch.part(known[name], name) * loss for name, loss in losses.items()}
 
-
-def parts_of_update(batch: Batch, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each task's mean over the step's known targets, as its part of the mean over all that the update sees."""
-    known = {task: num_known(side(batch.labeled).targets[task]) for task in losses}
-    return {task: batch.part(known[task], task) * loss for task, loss in losses.items()}
+    def check_tasks(self, **numbers: float | Mapping[str, float]) -> None:
+        """Refuses a parameter's number for a task that the experiment does not have."""
+        for parameter, number in numbers.items():
+            for task in number if isinstance(number, Mapping) else ():
+                if task not in self.tasks:
+                    raise BadConfig(
+                        f"method.{parameter}: no task '{task}'; this experiment has {', '.join(self.tasks)}"
+                    )
 
 
 def weighted_sum(losses: Mapping[str, Tensor], weights: float | Mapping[str, float], features: Tensor) -> Tensor:
@@ -88,15 +97,6 @@ def weighted_sum(losses: Mapping[str, Tensor], weights: float | Mapping[str, flo
 def by_task(value: float | Mapping[str, float], task: str) -> float:
     """A number for all tasks, or one for each; a task that is not named counts 1."""
     return value.get(task, 1.0) if isinstance(value, Mapping) else value
-
-
-def check_tasks(value: float | Mapping[str, float], network: Network, name: str) -> None:
-    """Refuses a number for a task that the network does not have."""
-    for task in value if isinstance(value, Mapping) else ():
-        if task not in network.classifier.heads:
-            raise BadConfig(
-                f"method.{name}: no task '{task}'; this experiment has {', '.join(network.classifier.heads)}"
-            )
 
 
 def gradients(loss: Tensor, parameters: Sequence[nn.Parameter], loss_scale: float = 1.0) -> list[Tensor | None]:

@@ -1,11 +1,14 @@
 """The first half of "AE then CL": the autoencoder alone, on photographs without their labels."""
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from semiretina.batch import Batch, Progress
 from semiretina.losses.reconstruction import Reduction, check_reconstruction, reconstruction_loss
 from semiretina.methods.method import Method, side
 from semiretina.models.network import Network
+from semiretina.tasks import Task
 
 
 class Reconstruction(Method):
@@ -14,9 +17,16 @@ class Reconstruction(Method):
     stream = "unlabeled"
     reconstructs = True
 
-    def __init__(self, network: Network, *, reconstruction: str = "mse", reduction: Reduction = "mean") -> None:
+    def __init__(
+        self,
+        network: Network,
+        tasks: Mapping[str, Task],
+        *,
+        reconstruction: str = "mse",
+        reduction: Reduction = "mean",
+    ) -> None:
         """`reconstruction`: a name in `losses.reconstruction`; `reduction`: what equation 1's n counts, see there."""
-        super().__init__(network)
+        super().__init__(network, tasks)
         check_reconstruction(reconstruction, reduction)
         self.reconstruction = reconstruction
         self.reduction: Reduction = reduction

@@ -1,10 +1,13 @@
 """The baseline, and the second half of "AE then CL": the classifier on labelled photographs alone."""
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from semiretina.batch import Batch, Progress
-from semiretina.methods.method import Method, check_tasks, classification_losses, parts_of_update, side, weighted_sum
+from semiretina.methods.method import Method, side, weighted_sum
 from semiretina.models.network import Network
+from semiretina.tasks import Task
 
 
 class Supervised(Method):
@@ -13,18 +16,22 @@ class Supervised(Method):
     stream = "labeled"
 
     def __init__(
-        self, network: Network, *, lambda_cl: float | dict[str, float] = 1.0, alpha: float | dict[str, float] = 1.0
+        self,
+        network: Network,
+        tasks: Mapping[str, Task],
+        *,
+        lambda_cl: float | dict[str, float] = 1.0,
+        alpha: float | dict[str, float] = 1.0,
     ) -> None:
         """`lambda_cl` weighs each task's loss, `alpha` (equation 2) the positive class."""
-        super().__init__(network)
-        check_tasks(lambda_cl, network, "lambda_cl")
-        check_tasks(alpha, network, "alpha")
+        super().__init__(network, tasks)
+        self.check_tasks(lambda_cl=lambda_cl, alpha=alpha)
         self.lambda_cl, self.alpha = lambda_cl, alpha
 
     def forward(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """The weighted classification losses of the labelled side."""
         labeled = side(batch.labeled)
         features = self.network.encode(labeled.views["weak"])
-        losses = classification_losses(self.network, features, labeled, self.alpha)
-        loss = weighted_sum(parts_of_update(batch, losses), self.lambda_cl, features)
+        losses = self.classification_losses(features, labeled, self.alpha)
+        loss = weighted_sum(self.parts_of_update(batch, losses), self.lambda_cl, features)
         return {"loss": loss, **{f"loss_{task}": value.detach() for task, value in losses.items()}}

@@ -33,7 +33,6 @@ def referrals(
     groups: Groups,
     threshold: float = 0.5,
     wanted: Sequence[float] = REFERRED,
-    level: float = 0.95,
 ) -> list[Referral]:
     """Accuracy where at most the `wanted` shares are referred, the least certain photographs first.
 
@@ -49,7 +48,7 @@ def referrals(
     rising, rows = np.sort(certainty), []
     for part in wanted if len(rising) else ():
         kept = certainty >= rising[int(part * len(rising) + 1e-9)]
-        rows.append(Referral(float((~kept).mean()), int(kept.sum()), share(right[kept], patients[kept], level)))
+        rows.append(Referral(float((~kept).mean()), int(kept.sum()), share(right[kept], patients[kept])))
     return rows
 
 
@@ -93,9 +92,7 @@ def conformal_sets(probabilities: Floats, quantile: float) -> npt.NDArray[np.boo
     return np.asarray(conformal_scores(probabilities) <= quantile)
 
 
-def conformal(
-    labels: Ints, probabilities: Floats, groups: Groups, quantile: float, alpha: float = 0.1, level: float = 0.95
-) -> Conformal:
+def conformal(labels: Ints, probabilities: Floats, groups: Groups, quantile: float, alpha: float = 0.1) -> Conformal:
     """Measures the sets of that quantile on photographs that it does not come from.
 
     The intervals are those of `share`; that of the mean size is the bootstrap's.
@@ -103,15 +100,15 @@ def conformal(
     sets, patients = conformal_sets(probabilities, quantile), group_numbers(groups)
     sizes = sets.sum(axis=1)
     drawn = [_mean(sizes, weights) for weights in resamples(patients, "conformal")]
-    low, high = interval(np.concatenate(drawn or [np.zeros(0)]), level)
+    low, high = interval(np.concatenate(drawn or [np.zeros(0)]))
     return Conformal(
         1 - alpha,
         quantile,
         len(labels),
-        share(sets[np.arange(len(labels)), labels], patients, level),
+        share(sets[np.arange(len(labels)), labels], patients),
         Estimate(float(sizes.mean()) if len(sizes) else nan, low, high),
-        share(sizes == 1, patients, level),
-        share(sizes == 0, patients, level),
+        share(sizes == 1, patients),
+        share(sizes == 0, patients),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import expit, logit, stdtrit
 
 from semiretina.draws import generator
-from semiretina.scoring.intervals import Floats, Ints
+from semiretina.scoring.intervals import LEVEL, TAILS, Floats, Ints
 
 RESAMPLES = 2000
 CELLS = 150_000  # of one block of resamples x photographs: bounds the memory, and stays near the processor
@@ -38,7 +38,7 @@ def resamples(groups: Ints, *key: int | str, width: int = 1, count: int = RESAMP
         yield times.astype(np.float64)[:, places]
 
 
-def interval(values: Floats, level: float) -> tuple[float, float]:
+def interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
     """Percentiles of the resamples' scores [b] without undefined ones; NaN where there are none or they do not vary."""
     defined = _varying(values)
     if len(defined) == 0:
@@ -48,7 +48,7 @@ def interval(values: Floats, level: float) -> tuple[float, float]:
 
 
 def logit_interval(
-    value: float, values: Floats, groups: int, df: int, level: float, ends: tuple[float, float] = (0.0, 1.0)
+    value: float, values: Floats, groups: int, df: int, ends: tuple[float, float] = (0.0, 1.0)
 ) -> tuple[float, float]:
     """Around a score's `value` between its `ends`, by the standard deviation of its resamples [b].
 
@@ -61,12 +61,12 @@ def logit_interval(
     if len(defined) == 0 or df < 1 or not 1e-12 < place < 1 - 1e-12:
         return nan, nan
     error = float(defined.std()) * sqrt(groups / (groups - 1)) / span
-    half = float(stdtrit(df, (1 + level) / 2)) * error / (place * (1 - place))
+    half = float(stdtrit(df, TAILS[1])) * error / (place * (1 - place))
     low, high = expit(logit(place) + np.array([-half, half]))
     return least + span * float(low), least + span * float(high)
 
 
-def reflected_interval(value: float, values: Floats, level: float) -> tuple[float, float]:
+def reflected_interval(value: float, values: Floats, level: float = LEVEL) -> tuple[float, float]:
     """Percentiles mirrored at a score's `value` (the basic bootstrap), at least 0, and holding the value.
 
     For scores that chance lifts, such as the calibration error: resampling lifts them once more, by about as much.

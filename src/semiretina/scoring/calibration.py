@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.special import softmax
 
 from semiretina.draws import generator
-from semiretina.scoring.intervals import Estimate, Floats, Groups, Ints, group_numbers, share
+from semiretina.scoring.intervals import TAILS, Estimate, Floats, Groups, Ints, group_numbers, share
 from semiretina.scoring.weighted import BINS, bins_of
 
 COLDEST, HOTTEST = 0.05, 20.0
@@ -50,7 +50,7 @@ def fit_temperature(logits: npt.ArrayLike, targets: npt.ArrayLike) -> float:
     return 1 / float(brentq(slope, 1 / HOTTEST, 1 / COLDEST, xtol=1e-12, rtol=1e-12))
 
 
-def error_by_chance(probabilities: Floats, level: float = 0.95) -> Estimate:
+def error_by_chance(probabilities: Floats) -> Estimate:
     """The calibration error that chance alone gives a grader whose `probabilities` [n] of 1 are exactly right.
 
     Labels are drawn from the probabilities, 200 times, the same at each call: the mean of their expected calibration
@@ -65,7 +65,7 @@ def error_by_chance(probabilities: Floats, level: float = 0.95) -> Estimate:
     for _ in range(DRAWS):
         gaps = np.bincount(bins, (random.random(n) < probabilities) - probabilities, BINS)
         errors.append(np.abs(gaps).sum() / n)
-    low, high = np.quantile(errors, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(errors, TAILS)
     return Estimate(float(np.mean(errors)), float(low), float(high))
 
 
@@ -83,7 +83,7 @@ class Bin:
     observed: Estimate
 
 
-def reliability(labels: Ints, probabilities: Floats, groups: Groups, level: float = 0.95) -> list[Bin]:
+def reliability(labels: Ints, probabilities: Floats, groups: Groups) -> list[Bin]:
     """The bins of a reliability diagram, those that the expected calibration error sums over (`weighted`), from 0 to 1.
 
     `labels` [n] are 0 or 1, or whether the answer was right; `probabilities` [n] of 1. Intervals as of `share`.
@@ -95,6 +95,6 @@ def reliability(labels: Ints, probabilities: Floats, groups: Groups, level: floa
     for number in range(BINS):
         here = numbers == number
         mean = float(probabilities[here].mean(dtype=np.float64)) if here.any() else nan
-        observed = share(labels[here] == 1, patients[here], level)
+        observed = share(labels[here] == 1, patients[here])
         bins.append(Bin(float(edges[number]), float(edges[number + 1]), int(here.sum()), mean, observed))
     return bins

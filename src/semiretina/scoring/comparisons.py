@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.stats import binom, t
 
 from semiretina.scoring.bootstrap import RESAMPLES, resamples
-from semiretina.scoring.intervals import Floats, Groups, Ints, area_and_variance, group_numbers
+from semiretina.scoring.intervals import LEVEL, Floats, Groups, Ints, area_and_variance, group_numbers
 from semiretina.scoring.weighted import aurocs, kappas, macro_aurocs, shares
 
 Score = Literal["auroc", "accuracy", "quadratic_kappa"]
@@ -100,7 +100,7 @@ def paired_difference(
     independent = _independent_groups(score, y, a, g)
     error, df, seed_error = _error(observed, drawn[np.isfinite(drawn).all(axis=1)], independent)
     whole = Difference(float(observed.mean()), nan, nan, nan, error, df, len(a), len(np.unique(g)), seed_error)
-    return _with_interval(whole, 0.95)
+    return _with_interval(whole)
 
 
 def _error(observed: Floats, drawn: Floats, groups: int) -> tuple[float, float, float]:
@@ -127,7 +127,7 @@ def _error(observed: Floats, drawn: Floats, groups: int) -> tuple[float, float, 
     return sqrt(variance), df, sqrt(over_seeds - interaction)
 
 
-def _with_interval(difference: Difference, level: float) -> Difference:
+def _with_interval(difference: Difference) -> Difference:
     """Its interval and p from its errors; without them where nothing varies."""
     d = difference
     if not d.error > 1e-9:
@@ -135,7 +135,7 @@ def _with_interval(difference: Difference, level: float) -> Difference:
     p = 2 * float(t.sf(abs(d.value) / d.error, d.df))
     if d.seed_error > 0:
         p = max(p, 2 * float(t.sf(abs(d.value) / d.seed_error, d.seeds - 1)))
-    low, high = d.interval(level)
+    low, high = d.interval(LEVEL)
     return replace(d, low=low, high=high, p=p)
 
 
@@ -168,9 +168,7 @@ def _independent_groups(score: Score, y: Ints, ours: Floats, g: Ints) -> int:
     return len(np.unique(g))
 
 
-def delong(
-    labels: npt.ArrayLike, ours: npt.ArrayLike, theirs: npt.ArrayLike, groups: Groups, level: float = 0.95
-) -> Difference:
+def delong(labels: npt.ArrayLike, ours: npt.ArrayLike, theirs: npt.ArrayLike, groups: Groups) -> Difference:
     """The difference of two areas under the ROC curve on the same photographs, for two graders as they are.
 
     `labels` [n] are 0 or 1, `ours` and `theirs` [n] probabilities. DeLong's test for paired curves (DeLong, DeLong,
@@ -180,7 +178,7 @@ def delong(
     y, g = np.asarray(labels, np.int64), group_numbers(groups)
     value, variance, _ = area_and_variance(y, np.asarray(ours, np.float64), g, np.asarray(theirs, np.float64))
     error = float(np.sqrt(np.maximum(variance, 0.0)))
-    return _with_interval(Difference(value, nan, nan, nan, error, inf, 1, len(np.unique(g))), level)
+    return _with_interval(Difference(value, nan, nan, nan, error, inf, 1, len(np.unique(g))))
 
 
 def mcnemar(labels: npt.ArrayLike, ours: npt.ArrayLike, theirs: npt.ArrayLike) -> McNemar:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from semiretina.scoring.bootstrap import resamples
-from semiretina.scoring.intervals import Floats, Ints
+from semiretina.scoring.intervals import TAILS, Floats, Ints
 
 RESAMPLES = 1000  # fewer than for a score: a band is looked at, not read to three decimals
 PLACES = 201
@@ -27,17 +27,17 @@ class Band:
     high: Floats
 
 
-def roc_band(labels: Ints, values: Floats, groups: Ints, level: float = 0.95) -> Band:
+def roc_band(labels: Ints, values: Floats, groups: Ints) -> Band:
     """The ROC curve of `labels` [n], some 0 and some 1, ranked by `values` [s, n]: on average over s seeds at equal x.
 
     `x` is 1 - specificity. `groups` [n] are the patients' numbers.
     """
-    return _band(sensitivities, np.linspace(0, 1, PLACES), labels, values, groups, level)
+    return _band(sensitivities, np.linspace(0, 1, PLACES), labels, values, groups)
 
 
-def precision_band(labels: Ints, values: Floats, groups: Ints, level: float = 0.95) -> Band:
+def precision_band(labels: Ints, values: Floats, groups: Ints) -> Band:
     """The precision-recall curve, on average over the s seeds at equal recall, which is `x`."""
-    return _band(precisions, np.linspace(0, 1, PLACES)[1:], labels, values, groups, level)
+    return _band(precisions, np.linspace(0, 1, PLACES)[1:], labels, values, groups)
 
 
 def sensitivities(labels: Ints, values: Floats, weights: Floats, places: Floats) -> Floats:
@@ -82,7 +82,6 @@ def _band(
     labels: Ints,
     values: Floats,
     groups: Ints,
-    level: float,
 ) -> Band:
     assert values.shape[1:] == labels.shape == groups.shape
 
@@ -95,5 +94,5 @@ def _band(
     if not len(defined):
         nothing = np.full_like(places, np.nan)
         return Band(places, value, nothing, nothing)
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.quantile(defined, TAILS, axis=0)
     return Band(places, value, low, high)

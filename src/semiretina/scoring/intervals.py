@@ -17,6 +17,9 @@ from scipy.stats import rankdata
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+LEVEL = 0.95  # of all intervals, unless another one is asked for
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+
 Groups = Sequence[str] | npt.NDArray[np.str_] | Ints  # names of patients, or numbers for them
 
 
@@ -43,7 +46,7 @@ def group_numbers(groups: Groups) -> Ints:
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
-def wilson(value: float, trials: float, level: float = 0.95) -> Estimate:
+def wilson(value: float, trials: float, level: float = LEVEL) -> Estimate:
     """Wilson's score interval of a share observed in `trials`, which may be an effective, fractional number."""
     z = float(ndtri((1 + level) / 2))
     center = (value + z * z / (2 * trials)) / (1 + z * z / trials)
@@ -52,7 +55,7 @@ def wilson(value: float, trials: float, level: float = 0.95) -> Estimate:
     return Estimate(value, min(max(center - half, 0.0), value), max(min(center + half, 1.0), value))
 
 
-def share(hits: npt.NDArray[np.bool_], groups: Ints, level: float = 0.95) -> Estimate:
+def share(hits: npt.NDArray[np.bool_], groups: Ints, level: float = LEVEL) -> Estimate:
     """The share of true `hits` [n], with Wilson's interval at the effective number of photographs; NaN when n = 0.
 
     `groups` [n] are numbers as of `group_numbers`.
@@ -62,7 +65,7 @@ def share(hits: npt.NDArray[np.bool_], groups: Ints, level: float = 0.95) -> Est
     return wilson(float(hits.mean()), effective_number(hits, groups, level), level)
 
 
-def effective_number(hits: npt.NDArray[np.bool_], groups: Ints, level: float = 0.95) -> float:
+def effective_number(hits: npt.NDArray[np.bool_], groups: Ints, level: float = LEVEL) -> float:
     """How many independent photographs would give the share of `hits` as precisely: n / design effect.
 
     The design effect is the variance of the share over groups, as of a ratio (Rao, Scott, Biometrics 1992; 48:577),
@@ -129,7 +132,7 @@ def _posterior(ratio: float, frequency: float) -> float:
     return 1.0 if ratio == inf else ratio * frequency / (ratio * frequency + 1 - frequency)
 
 
-def auroc(labels: Ints, probabilities: Floats, groups: Ints, level: float = 0.95) -> Estimate:
+def auroc(labels: Ints, probabilities: Floats, groups: Ints, level: float = LEVEL) -> Estimate:
     """Area under the ROC curve of `labels` [n] (0 or 1), with the interval of its logit; NaN when a class is missing.
 
     Variance and degrees of freedom of Student's quantile are those of `area_and_variance`. Where the variance is zero

@@ -5,26 +5,19 @@ unit without a gradable photograph is referred: a grader that cannot see answers
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from math import nan
+from math import inf, nan
 
 import numpy as np
 import numpy.typing as npt
 
-from semiretina.scoring.bootstrap import logit_interval, resamples
-from semiretina.scoring.intervals import Estimate, Floats, Ints, auroc, share
-from semiretina.scoring.scores import Scores
-from semiretina.scoring.weighted import kappas
+from semiretina.scoring.intervals import Floats, Ints, auroc, share
+from semiretina.scoring.scores import BINARY, CLASSES, Choice, Scores, YesNo, scores_of
 
 Flags = npt.NDArray[np.bool_]
 
 
 def binary_level(
-    labels: npt.ArrayLike,
-    probabilities: npt.ArrayLike,
-    members: Ints,
-    groups: Ints,
-    threshold: float = 0.5,
-    level: float = 0.95,
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, members: Ints, groups: Ints, threshold: float = 0.5
 ) -> Scores:
     """Scores of the units of one yes-or-no output.
 
@@ -32,32 +25,24 @@ def binary_level(
     photograph is ungradable; `members` and `groups` [n] number units and patients (`group_numbers`), and no unit has
     two patients. A unit's probability is the largest of its photographs, its label the largest known one.
 
-    Keys: units, ungradable (units without a gradable photograph), n (units whose label is known), positives (ints), and
-    the `Estimate`s ungradable_rate and referral_rate (of all units), accuracy, sensitivity and specificity (of those
-    n), and auroc (of those that have a probability); each NaN where its class is missing.
+    Keys: units, ungradable (units without a gradable photograph), ungradable_rate and referral_rate (of all units), and
+    those of `binary_part`, of the n units whose label is known; auroc is of those that have a probability, too.
     """
-    values = np.asarray(probabilities, np.float64)
-    y, p, g = _of_units(_known(labels), values, members, groups)
-    graded, known = ~np.isnan(p), ~np.isnan(y)
-    yes = ~graded | (p >= threshold)
-    ranked = graded & known
+    y, p, g = _of_units(labels, probabilities, members, groups)
+    blind = np.isnan(p)
+    ranked = ~blind & ~np.isnan(y)
+    surest = np.where(blind, inf, p)
     return {
         "units": len(y),
-        "ungradable": int((~graded).sum()),
-        "n": int(known.sum()),
-        "positives": int((y == 1).sum()),
-        "ungradable_rate": share(~graded, g, level),
-        "referral_rate": share(yes, g, level),
-        "accuracy": share(yes[known] == (y[known] == 1), g[known], level),
-        "auroc": auroc(y[ranked].astype(np.int64), p[ranked], g[ranked], level),
-        "sensitivity": share(yes[y == 1], g[y == 1], level),
-        "specificity": share(~yes[y == 0], g[y == 0], level),
+        "ungradable": int(blind.sum()),
+        "ungradable_rate": share(blind, g),
+        "referral_rate": share(surest >= threshold, g),
+        **binary_part(y, surest, g, threshold),
+        "auroc": auroc(y[ranked].astype(np.int64), p[ranked], g[ranked]),
     }
 
 
-def class_level(
-    labels: npt.ArrayLike, answers: npt.ArrayLike, classes: int, members: Ints, groups: Ints, level: float = 0.95
-) -> Scores:
+def class_level(labels: npt.ArrayLike, answers: npt.ArrayLike, classes: int, members: Ints, groups: Ints) -> Scores:
     """Scores of the units of one choice among `classes` grades, 0 the mildest.
 
     `labels` [n] of photographs are grades, unknown where NaN or negative; `answers` [n] are grades, NaN where the
@@ -65,59 +50,40 @@ def class_level(
     photographs, its label the worst known one. A unit without a gradable photograph has no grade: it is counted and not
     scored.
 
-    Keys: units, ungradable, n (units that have both a label and an answer), and the `Estimate`s ungradable_rate (of
-    all units), accuracy and quadratic_kappa, with the interval that `class_scores` has.
+    Keys: units, ungradable and ungradable_rate as in `binary_level`, and n, accuracy and quadratic_kappa of
+    `class_scores`, of the n units that have both a label and an answer.
     """
-    y, answered, g = _of_units(_known(labels), np.asarray(answers, np.float64), members, groups)
-    graded = ~np.isnan(answered)
-    both = graded & ~np.isnan(y)
-    truth, answer, g_both = y[both].astype(np.int64), answered[both].astype(np.int64), g[both]
-    kappa = Estimate(nan)
-    if len(truth):
-        value = float(kappas(truth, answer, classes, np.ones((1, len(truth))))[0])
-        blocks = resamples(g_both, "scores", width=classes)
-        drawn = np.concatenate([kappas(truth, answer, classes, weights) for weights in blocks])
-        rarer = len(np.unique(g_both[truth != np.bincount(truth).argmax()]))
-        bounds = logit_interval(value, drawn, len(np.unique(g_both)), rarer - 1, level, (-1.0, 1.0))
-        kappa = Estimate(value, *bounds)
+    y, answered, g = _of_units(labels, answers, members, groups)
+    blind = np.isnan(answered)
+    both = ~blind & ~np.isnan(y)
+    choice = Choice(y[both].astype(np.int64), np.eye(classes)[answered[both].astype(np.int64)], g[both])
     return {
         "units": len(y),
-        "ungradable": int((~graded).sum()),
-        "n": len(truth),
-        "ungradable_rate": share(~graded, g, level),
-        "accuracy": share(answer == truth, g_both, level),
-        "quadratic_kappa": kappa,
+        "ungradable": int(blind.sum()),
+        "ungradable_rate": share(blind, g),
+        **scores_of({name: CLASSES[name] for name in ("n", "accuracy", "quadratic_kappa")}, choice, width=classes),
     }
 
 
-def binary_part(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike, groups: Ints, threshold: float = 0.5, level: float = 0.95
-) -> Scores:
+def binary_part(labels: npt.ArrayLike, probabilities: npt.ArrayLike, groups: Ints, threshold: float = 0.5) -> Scores:
     """The scores of a part of a test set, from the photographs [n] of one yes-or-no output.
 
-    Keys: n, positives (ints; photographs with an unknown label are dropped), and the `Estimate`s accuracy, auroc,
-    sensitivity and specificity, none by resampling; each NaN where its class is missing.
+    Those of `binary_scores` that take no resampling: n, positives (ints; photographs with an unknown label are
+    dropped), and the `Estimate`s accuracy, auroc, sensitivity and specificity; each NaN where its class is missing.
     """
-    y, values = _known(labels), np.asarray(probabilities, np.float64)
+    y = _known(labels)
     known = ~np.isnan(y)
-    truth, p, g = y[known].astype(np.int64), values[known], groups[known]
-    yes = p >= threshold
-    return {
-        "n": len(truth),
-        "positives": int(truth.sum()),
-        "accuracy": share(yes == (truth == 1), g, level),
-        "auroc": auroc(truth, p, g, level),
-        "sensitivity": share(yes[truth == 1], g[truth == 1], level),
-        "specificity": share(~yes[truth == 0], g[truth == 0], level),
-    }
+    answers = YesNo(y[known].astype(np.int64), np.asarray(probabilities, np.float64)[known], groups[known], threshold)
+    names = ("n", "positives", "accuracy", "auroc", "sensitivity", "specificity")
+    return scores_of({name: BINARY[name] for name in names}, answers, width=1)
 
 
-def class_part(labels: npt.ArrayLike, answers: npt.ArrayLike, groups: Ints, level: float = 0.95) -> Scores:
+def class_part(labels: npt.ArrayLike, answers: npt.ArrayLike, groups: Ints) -> Scores:
     """As `binary_part`, of one choice among classes: n and accuracy."""
     y = _known(labels)
     known = ~np.isnan(y)
     right = np.asarray(answers, np.float64)[known] == y[known]
-    return {"n": len(right), "accuracy": share(right, groups[known], level)}
+    return {"n": len(right), "accuracy": share(right, groups[known])}
 
 
 def by_part(names: Sequence[str], score: Callable[[Flags], Scores]) -> Mapping[str, Scores]:
@@ -137,12 +103,13 @@ def _known(labels: npt.ArrayLike) -> Floats:
     return np.where(y >= 0, y, nan)
 
 
-def _of_units(labels: Floats, values: Floats, members: Ints, groups: Ints) -> tuple[Floats, Floats, Ints]:
+def _of_units(labels: npt.ArrayLike, values: npt.ArrayLike, members: Ints, groups: Ints) -> tuple[Floats, Floats, Ints]:
     """Of each unit the largest label and the largest value, NaN where it has none, and its group."""
-    assert len(labels) == len(values) == len(members) == len(groups), "one label, value, unit and group a photograph"
+    known, value = _known(labels), np.asarray(values, np.float64)
+    assert len(known) == len(value) == len(members) == len(groups), "one label, value, unit and group a photograph"
     _, first, unit = np.unique(members, return_index=True, return_inverse=True)
     assert (groups[first][unit] == groups).all(), "a unit of two patients"
     largest = np.full((2, len(first)), nan)
-    np.fmax.at(largest[0], unit, labels)
-    np.fmax.at(largest[1], unit, values)
+    np.fmax.at(largest[0], unit, known)
+    np.fmax.at(largest[1], unit, value)
     return largest[0], largest[1], groups[first]

@@ -41,9 +41,8 @@ class YesNo:
     labels: Ints
     probabilities: Floats
     groups: Ints  # [n] the patients' numbers
-    level: float
     threshold: float
-    stated: float | None  # the prevalence, the sample's if None
+    stated: float | None = None  # the prevalence, the sample's if None
 
     @cached_property
     def yes(self) -> npt.NDArray[np.bool_]:
@@ -61,13 +60,13 @@ class YesNo:
     def sensitivity(self) -> Estimate:
         """The share of positives that are a yes."""
         ill = self.labels == 1
-        return share(self.yes[ill], self.groups[ill], self.level)
+        return share(self.yes[ill], self.groups[ill])
 
     @cached_property
     def specificity(self) -> Estimate:
         """The share of negatives that are a no."""
         healthy = self.labels != 1
-        return share(~self.yes[healthy], self.groups[healthy], self.level)
+        return share(~self.yes[healthy], self.groups[healthy])
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,6 @@ class Choice:
     labels: Ints
     probabilities: Floats
     groups: Ints
-    level: float
 
     @cached_property
     def answers(self) -> Ints:
@@ -99,7 +97,7 @@ class Choice:
         """Of each class that is there the share answered rightly; none where there is but one class."""
         classes = [self.labels == k for k in range(self.probabilities.shape[1]) if (self.labels == k).any()]
         rows = classes if len(classes) > 1 else []
-        return [share(self.right[of_class], self.groups[of_class], self.level) for of_class in rows]
+        return [share(self.right[of_class], self.groups[of_class]) for of_class in rows]
 
 
 Answered = TypeVar("Answered", YesNo, Choice)
@@ -124,13 +122,13 @@ BINARY: Mapping[str, Callable[[YesNo], Score] | Resampled[YesNo]] = {
     "positives": lambda s: int(s.labels.sum()),
     "majority": lambda s: _majority(s.labels),
     "prevalence": lambda s: s.prevalence,
-    "accuracy": lambda s: share(s.yes == (s.labels == 1), s.groups, s.level),
+    "accuracy": lambda s: share(s.yes == (s.labels == 1), s.groups),
     "balanced_accuracy": lambda s: mean_of([s.sensitivity, s.specificity]),
-    "auroc": lambda s: auroc(s.labels, s.probabilities, s.groups, s.level),
+    "auroc": lambda s: auroc(s.labels, s.probabilities, s.groups),
     "average_precision": Resampled(
         lambda s, weights: average_precisions(s.labels, s.probabilities, weights),
         # A perfect ranking, as in `auroc`: no resample is worse.
-        perfect=lambda s: wilson(1.0, len(np.unique(s.groups[s.labels == 1])), s.level),
+        perfect=lambda s: wilson(1.0, len(np.unique(s.groups[s.labels == 1]))),
     ),
     "sensitivity": lambda s: s.sensitivity,
     "specificity": lambda s: s.specificity,
@@ -138,13 +136,13 @@ BINARY: Mapping[str, Callable[[YesNo], Score] | Resampled[YesNo]] = {
     "npv": lambda s: predictive_value(s.specificity, s.sensitivity, 1 - s.prevalence),
     "brier": Resampled(lambda s, weights: briers(s.labels, s.probabilities, weights)),
     "ece": Resampled(lambda s, weights: calibration_errors(s.labels, s.probabilities, weights), lifted=True),
-    "ece_by_chance": lambda s: error_by_chance(s.probabilities, s.level),
+    "ece_by_chance": lambda s: error_by_chance(s.probabilities),
 }
 
 CLASSES: Mapping[str, Callable[[Choice], Score] | Resampled[Choice]] = {
     "n": lambda s: len(s.labels),
     "majority": lambda s: _majority(s.labels),
-    "accuracy": lambda s: share(s.right, s.groups, s.level),
+    "accuracy": lambda s: share(s.right, s.groups),
     "balanced_accuracy": lambda s: mean_of(s.shares_right),
     "quadratic_kappa": Resampled(
         lambda s, weights: kappas(s.labels, s.answers, s.probabilities.shape[1], weights), least=-1.0
@@ -152,7 +150,7 @@ CLASSES: Mapping[str, Callable[[Choice], Score] | Resampled[Choice]] = {
     "auroc": Resampled(lambda s, weights: macro_aurocs(s.labels, s.probabilities, weights)),
     "brier": Resampled(lambda s, weights: briers(s.labels, s.probabilities, weights), most=2.0),
     "ece": Resampled(lambda s, weights: calibration_errors(s.right, s.certainty, weights), lifted=True),
-    "ece_by_chance": lambda s: error_by_chance(s.certainty, s.level),
+    "ece_by_chance": lambda s: error_by_chance(s.certainty),
 }
 
 
@@ -161,7 +159,6 @@ def binary_scores(
     probabilities: npt.ArrayLike,
     groups: Groups,
     threshold: float = 0.5,
-    level: float = 0.95,
     prevalence: float | None = None,
 ) -> Scores:
     """Scores of one yes-or-no output.
@@ -177,10 +174,10 @@ def binary_scores(
     Brier's score (`logit_interval`) and for the calibration error (`reflected_interval`).
     """
     assert prevalence is None or 0 < prevalence < 1, "a prevalence is a share between 0 and 1"
-    return _scores(BINARY, YesNo(*_known(labels, probabilities, groups), level, threshold, prevalence), width=1)
+    return scores_of(BINARY, YesNo(*_known(labels, probabilities, groups), threshold, prevalence), width=1)
 
 
-def class_scores(labels: npt.ArrayLike, probabilities: npt.ArrayLike, groups: Groups, level: float = 0.95) -> Scores:
+def class_scores(labels: npt.ArrayLike, probabilities: npt.ArrayLike, groups: Groups) -> Scores:
     """Scores of one choice among k classes in their order (grades).
 
     `labels` [n] are class numbers; negative ones are unknown and dropped. `probabilities` [n, k]; the largest is the
@@ -190,10 +187,10 @@ def class_scores(labels: npt.ArrayLike, probabilities: npt.ArrayLike, groups: Gr
     absent is left out of the means. The intervals of accuracy and balanced accuracy are those of `share` and `mean_of`;
     the others are `logit_interval`s, that of ece a `reflected_interval`, NaN where the resamples do not vary.
     """
-    choice = Choice(*_known(labels, probabilities, groups), level)
+    choice = Choice(*_known(labels, probabilities, groups))
     classes = choice.probabilities.shape[1]
     assert len(choice.labels) == 0 or choice.labels.max() < classes, "a label beyond the last class"
-    return _scores(CLASSES, choice, width=classes)
+    return scores_of(CLASSES, choice, width=classes)
 
 
 def _known(labels: npt.ArrayLike, probabilities: npt.ArrayLike, groups: Groups) -> tuple[Ints, Floats, Ints]:
@@ -211,7 +208,7 @@ def _majority(labels: Ints) -> float:
     return float(np.bincount(labels).max() / len(labels)) if len(labels) else nan
 
 
-def _scores(
+def scores_of(
     table: Mapping[str, Callable[[Answered], Score] | Resampled[Answered]], answered: Answered, width: int
 ) -> Scores:
     """All scores of a table; those that are resampled share one set of resamples, of `width` cells a photograph.
@@ -222,7 +219,7 @@ def _scores(
     y, groups = answered.labels, answered.groups
     resampled = {name: score for name, score in table.items() if isinstance(score, Resampled)}
     drawn: dict[str, list[Floats]] = {name: [np.zeros(0)] for name in resampled}
-    for weights in resamples(groups, "scores", width=width):
+    for weights in resamples(groups, "scores", width=width) if resampled else ():
         for name, score in resampled.items():
             drawn[name].append(score.values(answered, weights))
     patients = len(np.unique(groups))
@@ -233,9 +230,9 @@ def _scores(
         if score.perfect is not None and value == score.most:
             return score.perfect(answered)
         if score.lifted:
-            return Estimate(value, *reflected_interval(value, values, answered.level))
+            return Estimate(value, *reflected_interval(value, values))
         ends = score.least, score.most
-        return Estimate(value, *logit_interval(value, values, patients, rarer - 1, answered.level, ends))
+        return Estimate(value, *logit_interval(value, values, patients, rarer - 1, ends))
 
     return {
         name: estimate(name, score) if isinstance(score, Resampled) else score(answered)

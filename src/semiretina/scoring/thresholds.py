@@ -70,16 +70,14 @@ def threshold_for(
     return middle if below < middle else above
 
 
-def point_at(
-    labels: Ints, probabilities: Floats, groups: Groups, threshold: float, level: float = 0.95
-) -> OperatingPoint:
+def point_at(labels: Ints, probabilities: Floats, groups: Groups, threshold: float) -> OperatingPoint:
     """What a threshold reaches on photographs with `labels` [n] of 0 or 1, with the intervals of `share`."""
     yes, patients = np.asarray(probabilities, np.float64) >= threshold, group_numbers(groups)
     ill = labels == 1
     return OperatingPoint(
         threshold,
-        share(yes[ill], patients[ill], level),
-        share(~yes[~ill], patients[~ill], level),
+        share(yes[ill], patients[ill]),
+        share(~yes[~ill], patients[~ill]),
         len(labels),
         int(ill.sum()),
     )

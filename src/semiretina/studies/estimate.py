@@ -87,7 +87,7 @@ class Clock:
 
         def prepare() -> Callable[[], None]:
             network = _network(config, tasks)
-            method = make_method(stage, number, network, METHODS).to(find_place(config.engine.device).device)
+            method = make_method(stage, number, network, tasks, METHODS).to(find_place(config.engine.device).device)
             method.train()
             optimizer = make_optimizer(method.parameters(), stage.optimizer)
             batch = _batch(method, tasks, config.data.size, sizes)

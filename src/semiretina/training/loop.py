@@ -32,6 +32,7 @@ from semiretina.models.network import Network
 from semiretina.progress import progress as show_progress
 from semiretina.progress import say
 from semiretina.run_folder import RunFolder
+from semiretina.tasks import Task
 from semiretina.training.epoch import EpochLog, Phase, Position, end_epoch, held_out_reconstruction
 from semiretina.training.learner import Learner
 
@@ -47,7 +48,7 @@ def train_phase(
         if number > position.stage:
             position = replace(position, stage=number, epoch=0)
         stage = phase.stages[number]
-        method = make_method(stage, number, network, phase.methods).to(phase.place.device)
+        method = make_method(stage, number, network, phase.tasks, phase.methods).to(phase.place.device)
         if phase.config.engine.channels_last:
             method.to(memory_format=torch.channels_last)
         position = train_stage(phase, method, position, tensors)
@@ -120,7 +121,9 @@ def train_epoch(
         at = at.next_update(labeled=sees_labels(update))
 
 
-def make_method(stage: Stage, number: int, network: Network, methods: Mapping[str, type[Method]]) -> Method:
+def make_method(
+    stage: Stage, number: int, network: Network, tasks: Mapping[str, Task], methods: Mapping[str, type[Method]]
+) -> Method:
     """The stage's method around the network. Raises BadConfig for an unknown name or parameter."""
     where = f"stages.{number}.method"
     if stage.method["name"] == "combined" and ("balance" in stage.method or "lambda_cl" not in stage.method):
@@ -136,7 +139,7 @@ def make_method(stage: Stage, number: int, network: Network, methods: Mapping[st
         )
     kind = lookup(methods, stage.method["name"], where)
     given = {name: value for name, value in stage.method.items() if name != "name"}
-    return kind(network, **arguments(kind.__init__, given, where, skip=("network",)))
+    return kind(network, tasks, **arguments(kind.__init__, given, where, skip=("network", "tasks")))
 
 
 def sides(split: Split, phase: str, stage: Stage, method: type[Method]) -> tuple[Rows, Rows]:
