@@ -165,4 +165,4 @@ def _seconds(run: RunFolder) -> float | None:
     if not run.log.exists():
         return None
     rows = [json.loads(line) for line in read_text(run.log).splitlines()]
-    return round(sum(float(row["seconds"]) for row in rows if row["kind"] == "epoch"), 1)
+    return round(sum(float(row["seconds"]) for row in rows if row["kind"] == "epoch"), 3)
