@@ -230,7 +230,7 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 torch.set_num_threads(1)
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = [sys.argv[2], os.path.dirname(sys.argv[2])]
 from dataclasses import replace
 from balance_runs import planned
 from test_heads import GRADED, OTHERS, both, batch_of, outputs_of
