@@ -105,13 +105,11 @@ def _grade(grader: Grader, records: Sequence[Record], gradable: Sequence[int], w
 
 
 def _known_of_split(role: str, rows: Sequence[int], config: Config, split: Split) -> _Known:
-    photographs = len(split.rows(role))
-    tested = TestList(Path(config.data.manifest), split.test_sha256, photographs, fold=config.data.fold)
     return _Known(
         [split.groups[row] for row in rows],
-        photographs if role == "val" and config.refit == "train+val" else 0,
+        len(split.rows(role)) if role == "val" and config.refit == "train+val" else 0,
         [split.records[row] for row in split.rows("train")],
-        tested if role == "test" else None,
+        TestList.of(config.data, split) if role == "test" else None,
     )
 
 

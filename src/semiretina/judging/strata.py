@@ -8,6 +8,7 @@ from semiretina.data.split import By, find_groups
 from semiretina.judging.predictions import Predictions
 from semiretina.records import Record
 from semiretina.scoring.intervals import Ints, group_numbers
+from semiretina.wording import counted
 
 
 def patients_of(records: Sequence[Record], groups: Sequence[str]) -> Ints:
@@ -62,10 +63,14 @@ def unnamed(records: Sequence[Record]) -> list[str]:
             "No photograph names its patient: there are no scores by eye or patient, and the intervals, which take "
             "each photograph for a patient of its own, are too narrow where it is not."
         ]
-    sentences = [f"Of {_photographs(no_patient)} the patient is not named: each counts as one."] if no_patient else []
+    sentences = []
+    if no_patient:
+        sentences.append(f"Of {counted(no_patient, 'photograph')} the patient is not named: each counts as one.")
     if no_eye == len(records) - no_patient:
-        return [*sentences, "No photograph says which eye it shows: there are no scores by eye."]
-    return sentences + ([f"Of {_photographs(no_eye)} the eye is not stated: each counts as one."] if no_eye else [])
+        sentences.append("No photograph says which eye it shows: there are no scores by eye.")
+    elif no_eye:
+        sentences.append(f"Of {counted(no_eye, 'photograph')} the eye is not stated: each counts as one.")
+    return sentences
 
 
 def untested(tested: Sequence[Record], trained: Sequence[Record]) -> list[str]:
@@ -73,9 +78,5 @@ def untested(tested: Sequence[Record], trained: Sequence[Record]) -> list[str]:
     among = [*tested, *trained]
     seen = set(sites_of(tested, among))
     counts = Counter(site for site in sites_of(trained, among) if site and site not in seen)
-    named = ", ".join(f"{site} ({_photographs(count)} trained on)" for site, count in sorted(counts.items()))
+    named = ", ".join(f"{site} ({counted(count, 'photograph')} trained on)" for site, count in sorted(counts.items()))
     return [f"No labelled test photograph is of {named}: the scores say nothing of it."] if counts else []
-
-
-def _photographs(count: int) -> str:
-    return f"{count} photograph" if count == 1 else f"{count} photographs"

@@ -73,18 +73,19 @@ class TestSet:
         scores = {}
         for name, task in self.tasks.items():
             derived = count_derived(task, self.records)
+            truth = task.labels(np.concatenate([self.targets[name], task.targets(self._blind)]))
             for (key, p), output in zip(task.by_key(values[name]).items(), task.outputs, strict=False):
-                scores[key] = self._score_key(task, key, p, thresholds.get(key, 0.5), (prevalence or {}).get(key))
+                limit, stated = thresholds.get(key, 0.5), (prevalence or {}).get(key)
+                scores[key] = self._score_key(task, truth[key], p, limit, stated)
                 if derived:
                     scores[key]["derived"] = derived[output]
         return scores
 
     def _score_key(
-        self, task: Task, key: str, p: npt.NDArray[np.float64], threshold: float, prevalence: float | None
+        self, task: Task, truth: Ints, p: npt.NDArray[np.float64], threshold: float, prevalence: float | None
     ) -> dict[str, Any]:
-        everyone, n = [*self.records, *self._blind], len(self.records)
-        patients = self._patients_of_all
-        truth = task.labels(np.concatenate([self.targets[task.name], task.targets(self._blind)]))[key]
+        """All scores of one question: `truth` [n and those after them] are its labels, `p` [n] the answers."""
+        n, patients = len(self.records), self._patients_of_all
         labels, tested = truth[:n], patients[:n]
         # A grader that cannot see answers nothing.
         answers = np.concatenate([p, np.full((len(self._blind), *p.shape[1:]), np.nan)])
@@ -95,14 +96,14 @@ class TestSet:
         scores = task.scores(labels, p, tested, threshold, prevalence)
         levels = {
             level: task.level_scores(truth, answers, members, patients, threshold)
-            for level, members in levels_of(everyone).items()
+            for level, members in self._levels.items()
         }
-        strata = {kind: by_part(names, part) for kind, names in parts_of(self.records).items()}
+        strata = {kind: by_part(names, part) for kind, names in self._parts.items()}
         labeled = [record for record, label in zip(self.records, labels, strict=True) if label >= 0]
         sentences = [
             *caution(labels, tested, scores, task.label_names),
             *untested(labeled, self.trained),
-            *unnamed(everyone),
+            *unnamed(self._everyone),
         ]
         parts = {"levels": levels, "strata": {kind: of_kind for kind, of_kind in strata.items() if of_kind}}
         return {**_as_json(scores | parts), "caution": sentences}
@@ -113,9 +114,24 @@ class TestSet:
         return [replace(record, quality="") for record, _ in self.ungradable]
 
     @cached_property
+    def _everyone(self) -> list[Record]:
+        """The n photographs, and after them the ungradable."""
+        return [*self.records, *self._blind]
+
+    @cached_property
     def _patients_of_all(self) -> Ints:
         """[n and those after them] as `patients`."""
-        return patients_of([*self.records, *self._blind], [*self.groups, *(group for _, group in self.ungradable)])
+        return patients_of(self._everyone, [*self.groups, *(group for _, group in self.ungradable)])
+
+    @cached_property
+    def _levels(self) -> dict[str, Ints]:
+        """`strata.levels_of`, which no output changes."""
+        return levels_of(self._everyone)
+
+    @cached_property
+    def _parts(self) -> dict[str, list[str]]:
+        """`strata.parts_of`, which no output changes."""
+        return parts_of(self.records)
 
     def predictions(self, values: Answers, folds: Ints | None = None) -> Predictions:
         """The table of these answers; `folds` [n] tell whose network gave them. Raises NonFiniteLoss as `score`."""
