@@ -15,20 +15,19 @@ from semiretina.config import dump_toml
 from semiretina.data.sources import SOURCES
 from semiretina.errors import BadConfig, MissingInput, NonFiniteLoss, Refused
 from semiretina.experiment import train
-from semiretina.files import read_text, write_text
+from semiretina.files import read_text, write_json, write_text
 from semiretina.lookup import lookup
 from semiretina.progress import duration, say
 from semiretina.records import Record
 from semiretina.report.paper.cells import CELLS
 from semiretina.report.paper.page import write_paper_report
 from semiretina.report.paper.study import SCHEMA
-from semiretina.report.paper.table1 import INDEX, read_points
 from semiretina.run_folder import RunFolder
 from semiretina.studies.estimate import Clock
 from semiretina.studies.gather import add_nearer, gather, graded, parse
 from semiretina.studies.grid import combinations, configs_of, grid_points
 from semiretina.studies.presets import PRESETS, Preset
-from semiretina.studies.search import finished_trials, search
+from semiretina.studies.search import folder_of, num_finished, search
 from semiretina.studies.sweep import sweep
 
 SEEDS, QUICK_SEEDS = 3, 1
@@ -196,14 +195,13 @@ def _announce(
         seconds += len(seeds) * clock.seconds(preset.config(name, 0), photographs)
         if axes := preset.search_axes(name):
             every = [preset.config(name, 0, chosen, search=True) for chosen in combinations(axes)]
-            left = every[finished_trials(out, name) :]
+            left = every[num_finished(folder_of(out, name)) :]
             trials += len(left)
             seconds += clock.together(left, photographs)
     for name in preset.grid_cells:
         if not preset.hole(name):
             center = preset.config(name, 0, search=True)
-            finished = sum(point.status != "open" for point in read_points(out / "grids" / name / INDEX))
-            left = configs_of(center, preset.grid)[finished:]
+            left = configs_of(center, preset.grid)[num_finished(out / "grids" / name) :]
             points += len(left)
             seconds += clock.together(left, records[False])
             if preset.quick:
@@ -242,4 +240,4 @@ def _check_free(out: Path, study: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write(out: Path, study: Mapping[str, Any]) -> None:
-    write_text(out / "study.json", json.dumps(study, indent=1) + "\n")
+    write_json(out / "study.json", study)

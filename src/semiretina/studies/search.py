@@ -41,9 +41,9 @@ def trials(preset: Preset, cell: str, out: Path) -> list[GridPoint]:
     return grid_points(base, grid)
 
 
-def finished_trials(out: Path, cell: str) -> int:
-    """How many trials of a cell have a result."""
-    return sum(point.status != "open" for point in read_points(folder_of(out, cell) / INDEX))
+def num_finished(folder: Path) -> int:
+    """How many points of the sweep in a folder have ended."""
+    return sum(point.status != "open" for point in read_points(folder / INDEX))
 
 
 def folder_of(out: Path, cell: str) -> Path:
