@@ -37,7 +37,8 @@ class Batch:
     """One step: a labelled side, an unlabelled side, or both; the paper's sampler gives one of them (section 4.3).
 
     `planned` counts what the whole update will see, all its steps together, over the number of processes: the
-    photographs "labeled" and "unlabeled", and the known targets of each task. It is empty where the step is alone.
+    photographs "labeled" and "unlabeled", and the known targets of each task. It is empty in a batch that no stream
+    made.
     """
 
     labeled: Photographs | None = None

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Targets = npt.NDArray[np.float32] | npt.NDArray[np.int64]
-Threshold = float | Mapping[str, float]  # one for all questions, or one for each key
 
 
 @dataclass(frozen=True)

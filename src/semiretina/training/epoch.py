@@ -12,7 +12,7 @@ from torch import Tensor
 from semiretina import checkpoint
 from semiretina.batch import Progress
 from semiretina.config import Config, Stage
-from semiretina.data.pixels import Pixels, Rows
+from semiretina.data.pixels import Pixels
 from semiretina.data.split import Split
 from semiretina.data.steps import Update, steps_of
 from semiretina.errors import NonFiniteLoss
@@ -67,11 +67,6 @@ class Phase:
     def last_role(self) -> str:
         """The photographs that are looked at last: `test`, or `val` where the test set stays unopened."""
         return "test" if self.config.open_test else "val"
-
-    def truth(self, rows: Rows) -> dict[str, Tensor]:
-        """What scores are against, by task: the true labels, also in the control that trained on shuffled ones."""
-        records = [self.split.records[row] for row in rows]
-        return {name: torch.from_numpy(task.targets(records)) for name, task in self.tasks.items()}
 
 
 class EpochLog:

@@ -132,12 +132,12 @@ def make_method(
             'are the method "balanced": { name = "balanced", balance = { name = "norm_ratio", rho = 1.0 } }, where '
             '"gradnorm" and "eq4" may stand for "norm_ratio"'
         )
-    if stage.unlabeled_batch and lookup(methods, stage.method["name"], where).stream != "paired":
+    kind = lookup(methods, stage.method["name"], where)
+    if stage.unlabeled_batch and kind.stream != "paired":
         raise BadConfig(
             f"stages.{number}.unlabeled_batch: every step of '{stage.method['name']}' has one side, of `batch` "
             "photographs; take it out"
         )
-    kind = lookup(methods, stage.method["name"], where)
     given = {name: value for name, value in stage.method.items() if name != "name"}
     return kind(network, tasks, **arguments(kind.__init__, given, where, skip=("network", "tasks")))
 

@@ -23,10 +23,6 @@ PHOTOGRAPH = 800  # side of figure 1, in pixels
 LESION_NAMES = {"MA": "microaneurysms", "HE": "haemorrhages", "EX": "hard exudates", "SE": "soft exudates"}
 # Outlines on orange: light colours, told apart by colour-blind readers too.
 LESION_COLORS = {"MA": "#56B4E9", "HE": "#F0E442", "EX": "#00E6A0", "SE": "#FFFFFF"}
-GRIDS = (
-    "In the columns: test photographs; in the rows: what came out.",
-    "None of these trainings has a decoder.",
-)
 AUTOENCODERS = {"AECL1": "aecl1", "AERes18": "aeres18"}
 
 
