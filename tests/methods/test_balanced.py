@@ -2,9 +2,6 @@
 
 import itertools
 import json
-import os
-import socket
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -18,6 +15,7 @@ import semiretina
 from semiretina.batch import Batch, Photographs
 from semiretina.errors import BadConfig
 from semiretina.methods import METHODS
+from two_processes import run_two
 
 BALANCES = {
     "eq4": {"balance": {"name": "eq4"}, "lambda_cl": 2.0},
@@ -347,22 +345,7 @@ def test_channels_last_changes_no_weight_beyond_rounding(name):
 def test_two_processes_equal_one(tmp_path):
     """And agree where one of them has no known target of a task; there the mean over known ones is another."""
     cases = BALANCES | {f"{name}-absent": {**own, "outputs": TWO_TASKS} for name, own in BALANCES.items()}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [sys.executable, balance_runs.__file__, json.dumps(cases), str(tmp_path)]
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    processes = [
-        subprocess.Popen(command, env={**os.environ, **place, "RANK": rank}, stderr=subprocess.PIPE, text=True)
-        for rank in ("0", "1")
-    ]
-    try:
-        for process in processes:
-            said = process.communicate(timeout=120)[1]
-            assert process.returncode == 0, said
-    finally:
-        for process in processes:
-            process.kill()
+    run_two([sys.executable, balance_runs.__file__, json.dumps(cases), str(tmp_path)], timeout=120)
     for name, parameters in cases.items():
         first, second = (torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True) for rank in (0, 1))
         assert torch.equal(first["held"], second["held"]), name

@@ -1,9 +1,6 @@
 """Two gloo processes on this machine, as torchrun would start them, against one process."""
 
 import json
-import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from semiretina.errors import BadConfig
 from semiretina.losses.reconstruction import RECONSTRUCTION_LOSSES
 from semiretina.tasks import TASKS
 from semiretina.training.ranks import find_place
+from two_processes import run_two
 
 LOSSES = [name for name in RECONSTRUCTION_LOSSES if name != "mse"]  # "alternate" has that one
 
@@ -57,26 +55,9 @@ for name, config in json.loads(sys.argv[1]).items():
 """
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def run_two(configs, folder):
-    port = str(free_port())
+def run_configs(configs, folder):
     command = [sys.executable, "-c", PROCESS, json.dumps(configs), str(folder), str(Path(__file__).parents[1])]
-    processes = []
-    for rank in ("0", "1"):
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        processes.append(subprocess.Popen(command, env={**os.environ, **place}, stderr=subprocess.PIPE, text=True))
-    try:
-        for process in processes:
-            said = process.communicate(timeout=300)[1]
-            assert process.returncode == 0, said
-    finally:
-        for process in processes:
-            process.kill()
+    run_two(command, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +97,7 @@ def two(tmp_path_factory, photographs, pixel_cache):
         "tasks": config({"method": {"name": "balanced"}}, tasks=[name for name in TASKS if name != "dme"]),
         **{loss: config({"method": {"name": "balanced", "reconstruction": loss}}) for loss in LOSSES},
     }
-    run_two(configs, folder)
+    run_configs(configs, folder)
     return folder, configs
 
 
